@@ -24,6 +24,7 @@ enum {
 };
 
 struct sl_engine;
+struct sl_metrics_registry;
 
 /* 0 in a member means its default. */
 struct sl_engine_options {
@@ -31,6 +32,7 @@ struct sl_engine_options {
     unsigned producers_per_stream_max; /* default 10,000 */
     uint64_t streams_max;              /* over all shards; default 4,000,000 */
     uint64_t memory_budget_bytes;      /* stored bytes and stream state; default 1 GiB */
+    struct sl_metrics_registry *metrics; /* borrowed for the engine's life; NULL: one of its own */
 };
 
 /* What the engine is doing, summed over its shards; every value is of some recent moment. */

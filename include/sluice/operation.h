@@ -78,6 +78,7 @@ struct sl_stream_view {
     bool has_ttl;               /* `ttl_s` counts */
     bool has_expires_at;        /* `expires_at_text` counts */
     uint64_t ttl_s;             /* as configured, seconds */
+    int64_t expires_at_ms;      /* as configured, wall clock */
     int64_t remaining_ms;       /* until expiry if nobody touches it again; -1: never expires */
     uint8_t content_type_size;  /* bytes of content_type */
     uint8_t expires_text_size;  /* bytes of expires_text */
@@ -168,8 +169,8 @@ struct sl_read {
     uint64_t offset;            /* SL_READ_FROM_OFFSET */
     uint64_t id;                /* not 0: only this incarnation, else NOT_FOUND */
     uint64_t limit;             /* not 0: end of the page, as page_end of an earlier read said */
-    uint32_t page_size_max;     /* bytes of a page, 1 or more; one JSON message may be larger */
-    uint32_t piece_size_max;    /* bytes of a piece, 1 or more; pieces may end inside a message */
+    uint32_t page_size_max;     /* bytes of a page; 0: 4 MiB; one JSON message may be larger */
+    uint32_t piece_size_max;    /* bytes of a piece; 0: 256 KiB; may end inside a message */
     /* results, and operation.stream */
     uint64_t start;             /* resolved position */
     uint64_t next;              /* after the bytes given here */

@@ -23,8 +23,9 @@
  *
  * Invariants
  *   (1) Every submitted operation comes back from poll (or run) exactly once.
- *   (2) Operations on one stream take effect in the order in which one session submitted them,
- *       except those that end with OVERLOADED, which have no effect at all, and except forks.
+ *   (2) Changes of one stream take effect in the order in which one session submitted them, except
+ *       those that end with OVERLOADED, which have no effect at all, and except forks. A read shows
+ *       at least every change that was polled before the read was submitted.
  */
 #ifndef SLUICE_SESSION_H
 #define SLUICE_SESSION_H

@@ -1,0 +1,44 @@
+#include "base/clock.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/assert.h"
+
+static struct timespec now(clockid_t clock)
+{
+    struct timespec time;
+    int failed = clock_gettime(clock, &time);
+    SL_ASSERT(failed == 0);
+    return time;
+}
+
+uint64_t sl_clock_running_ms(void)
+{
+    return sl_clock_running_ns() / 1000000;
+}
+
+uint64_t sl_clock_running_ns(void)
+{
+    struct timespec time = now(CLOCK_BOOTTIME);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+int64_t sl_clock_wall_ms(void)
+{
+    struct timespec time = now(CLOCK_REALTIME);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+void sl_clock_format_wall(int64_t wall_ms, char *out)
+{
+    SL_ASSERT(wall_ms >= 0);
+    time_t seconds = wall_ms / 1000;
+    struct tm date;
+    struct tm *filled = gmtime_r(&seconds, &date);
+    SL_ASSERT(filled != NULL);
+    size_t size = strftime(out, SL_CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &date);
+    SL_ASSERT(size == SL_CLOCK_TEXT_SIZE - sizeof(".000Z"));
+    snprintf(out + size, SL_CLOCK_TEXT_SIZE - size, ".%03uZ", (unsigned)(wall_ms % 1000));
+}

@@ -1,0 +1,35 @@
+/*
+ * base/clock.h - what time it is
+ *
+ * What     The running clock never goes back and goes on while the machine sleeps; the wall clock
+ *          says the date and can jump.
+ * Why      The only file that asks: everywhere else time is an argument, so tests choose it.
+ * Thread   Any.
+ */
+#ifndef SL_BASE_CLOCK_H
+#define SL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Since the machine was started. */
+uint64_t sl_clock_running_ms(void);
+uint64_t sl_clock_running_ns(void);
+
+/* Since 1970-01-01T00:00:00Z. */
+int64_t sl_clock_wall_ms(void);
+
+enum {
+    SL_CLOCK_TEXT_SIZE = 25, /* "2026-01-31T23:59:59.999Z" and its NUL */
+};
+
+/* Writes SL_CLOCK_TEXT_SIZE bytes; `wall_ms` is from the year 1970 to 9999. */
+void sl_clock_format_wall(int64_t wall_ms, char *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

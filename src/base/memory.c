@@ -1,0 +1,56 @@
+#include "base/memory.h"
+
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+/* The C library may answer a size of 0 with NULL, and realloc even frees. */
+static size_t at_least_one(size_t size)
+{
+    return size == 0 ? 1 : size;
+}
+
+static void *never_null(void *memory)
+{
+    if (memory == NULL)
+        sl_assert_fail("out of memory", __FILE__, __LINE__);
+    return memory;
+}
+
+void *sl_memory_alloc(size_t size)
+{
+    return never_null(malloc(at_least_one(size)));
+}
+
+void *sl_memory_zalloc(size_t size)
+{
+    return never_null(calloc(1, at_least_one(size)));
+}
+
+void *sl_memory_alloc_aligned(size_t alignment, size_t size)
+{
+    SL_ASSERT((alignment & (alignment - 1)) == 0);
+    SL_ASSERT(alignment >= sizeof(void *));
+    void *memory = NULL;
+    if (posix_memalign(&memory, alignment, at_least_one(size)) != 0)
+        memory = NULL;
+    return never_null(memory);
+}
+
+void *sl_memory_grow(void *memory, size_t size)
+{
+    return never_null(realloc(memory, at_least_one(size)));
+}
+
+void sl_memory_free(void *memory)
+{
+    free(memory);
+}
+
+size_t sl_memory_usable(const void *memory)
+{
+    /* It only looks, but its prototype does not say so. */
+    return malloc_usable_size((void *)(uintptr_t)memory);
+}

@@ -1,0 +1,184 @@
+/*
+ * base/metrics.h - every counter there is
+ *
+ * What     One list of counters and gauges, a block of them per thread, and the text of /metrics.
+ * Why      A thread writes only its own block, so counting is a plain load and store: no locked
+ *          instruction, no shared cache line. Reading sums up all blocks.
+ * Thread   sl_metrics_*(): the thread that joined. Registry: any.
+ * Owns     The registry owns all blocks until it is destroyed, also those of threads that are gone,
+ *          so that counters never go back.
+ */
+#ifndef SL_BASE_METRICS_H
+#define SL_BASE_METRICS_H
+
+#include "base/buffer.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * NAME, counter or gauge, name and labels for Prometheus, help. Entries of one name stand together
+ * and differ in their labels; the help of the first one counts.
+ */
+#define SL_METRIC_LIST(X)                                                                          \
+    X(BYTES_IN, counter, "sluice_appended_bytes_total", "", "Payload bytes that were appended.")   \
+    X(BYTES_OUT, counter, "sluice_sent_bytes_total", "", "Payload bytes that were sent.")          \
+    X(CONNECTIONS_OPEN, gauge, "sluice_connections_open", "", "Connections that are open.")        \
+    X(CONNECTIONS_ACCEPTED, counter, "sluice_connections_accepted_total", "",                      \
+      "Connections that were accepted.")                                                           \
+    X(CONNECTIONS_REFUSED, counter, "sluice_connections_refused_total", "",                        \
+      "Connections that were closed at once because there were too many.")                         \
+    X(READERS_LONG_POLL, gauge, "sluice_live_readers", "kind=\"long_poll\"",                       \
+      "Readers that wait for more.")                                                               \
+    X(READERS_SSE, gauge, "sluice_live_readers", "kind=\"sse\"", "Readers that wait for more.")    \
+    X(FRAMING_REJECTED, counter, "sluice_framing_rejected_total", "",                              \
+      "Requests that were refused because their framing is malformed.")                            \
+    X(READERS_STALLED, counter, "sluice_stalled_readers_cut_total", "",                            \
+      "Connections that were cut because their client did not read.")                              \
+    X(UPLOADS_CUT, counter, "sluice_uploads_cut_total", "",                                        \
+      "Uploads that were cut because the budget for bodies was used up.")                          \
+    X(LONG_POLL_TIMEOUTS, counter, "sluice_long_poll_timeouts_total", "",                          \
+      "Long-polls that ended without data.")                                                       \
+    X(STREAMS, gauge, "sluice_streams", "", "Streams that exist.")                                 \
+    X(STREAMS_CREATED, counter, "sluice_streams_created_total", "", "Streams that were created.")  \
+    X(STREAMS_DELETED, counter, "sluice_streams_deleted_total", "",                                \
+      "Streams that were deleted by a client.")                                                    \
+    X(STREAMS_EXPIRED, counter, "sluice_streams_expired_total", "",                                \
+      "Streams that were removed because their time had come.")                                    \
+    X(MESSAGES_APPENDED, counter, "sluice_appended_messages_total", "",                            \
+      "Messages that were appended.")                                                              \
+    X(DUPLICATES, counter, "sluice_duplicate_appends_total", "",                                   \
+      "Appends that their producer had made before.")                                              \
+    X(WAKEUPS, counter, "sluice_wakeups_total", "",                                                \
+      "Times that a sleeping thread was woken by another one.")                                    \
+    X(MEMORY_USED, gauge, "sluice_memory_used_bytes", "",                                          \
+      "Memory that stored bytes and stream state take.")                                           \
+    X(MEMORY_REFUSALS, counter, "sluice_refusals_total", "reason=\"memory\"",                      \
+      "Requests that were refused to protect the server.")                                         \
+    X(OVERLOAD_REFUSALS, counter, "sluice_refusals_total", "reason=\"overload\"",                  \
+      "Requests that were refused to protect the server.")
+
+enum sl_metric {
+#define X(NAME, type, name, labels, help) SL_METRIC_##NAME,
+    SL_METRIC_LIST(X)
+#undef X
+};
+
+enum {
+    SL_METRIC_COUNT = 0
+#define X(NAME, type, name, labels, help) +1
+    SL_METRIC_LIST(X)
+#undef X
+};
+
+/* What a request asked for: the label `operation` of sluice_requests_total. */
+#define SL_METRIC_OPERATION_LIST(X)                                                                \
+    X(CREATE, "create")                                                                            \
+    X(APPEND, "append")                                                                            \
+    X(READ, "read")                                                                                \
+    X(LONG_POLL, "long_poll")                                                                      \
+    X(SSE, "sse")                                                                                  \
+    X(HEAD, "head")                                                                                \
+    X(DELETE, "delete")                                                                            \
+    X(OPTIONS, "options")                                                                          \
+    X(HEALTH, "health")                                                                            \
+    X(METRICS, "metrics")                                                                          \
+    X(OTHER, "other")
+
+enum sl_metric_operation {
+#define X(NAME, label) SL_METRIC_OPERATION_##NAME,
+    SL_METRIC_OPERATION_LIST(X)
+#undef X
+};
+
+enum {
+    SL_METRIC_OPERATIONS = 0
+#define X(NAME, label) +1
+    SL_METRIC_OPERATION_LIST(X)
+#undef X
+};
+
+/* How it was answered: the label `status`; one more row counts all others. */
+#define SL_METRIC_STATUS_LIST(X)                                                                   \
+    X(200)                                                                                         \
+    X(201)                                                                                         \
+    X(204)                                                                                         \
+    X(304)                                                                                         \
+    X(400)                                                                                         \
+    X(403)                                                                                         \
+    X(404)                                                                                         \
+    X(405)                                                                                         \
+    X(409)                                                                                         \
+    X(410)                                                                                         \
+    X(413)                                                                                         \
+    X(414)                                                                                         \
+    X(429)                                                                                         \
+    X(500)                                                                                         \
+    X(501)                                                                                         \
+    X(503)                                                                                         \
+    X(507)
+
+enum {
+    SL_METRIC_STATUSES = 1
+#define X(STATUS) +1
+    SL_METRIC_STATUS_LIST(X)
+#undef X
+};
+
+/* One thread's share. Written by its thread with atomic stores, read by any with atomic loads. */
+struct sl_metrics {
+    uint64_t value[SL_METRIC_COUNT];
+    uint64_t requests[SL_METRIC_OPERATIONS][SL_METRIC_STATUSES];
+};
+
+struct sl_metrics_registry;
+
+/* Never NULL. The caller destroys it, after all threads that joined. */
+struct sl_metrics_registry *sl_metrics_registry_create(void) __attribute__((returns_nonnull));
+
+/* Takes the registry with all its blocks and clears the caller's pointer. */
+void sl_metrics_registry_destroy(struct sl_metrics_registry **registry);
+
+/* A block of zeros for the calling thread; borrowed from the registry until that is destroyed. */
+struct sl_metrics *sl_metrics_registry_join(struct sl_metrics_registry *registry)
+    __attribute__((returns_nonnull));
+
+/* Appends the sums in the text format of Prometheus. Requests that never came have no row. */
+void sl_metrics_render(struct sl_metrics_registry *registry, struct sl_buffer *out);
+
+/* Counts one request that was answered with `status`. */
+void sl_metrics_request(struct sl_metrics *metrics, enum sl_metric_operation operation, int status);
+
+/* Raises a counter or a gauge. */
+static inline void sl_metrics_add(struct sl_metrics *metrics, enum sl_metric metric, uint64_t n)
+{
+    uint64_t value = __atomic_load_n(&metrics->value[metric], __ATOMIC_RELAXED);
+    __atomic_store_n(&metrics->value[metric], value + n, __ATOMIC_RELAXED);
+}
+
+/* Lowers a gauge; another thread may have raised it, since only the sum of all threads counts. */
+static inline void sl_metrics_subtract(struct sl_metrics *metrics, enum sl_metric metric,
+                                       uint64_t n)
+{
+    sl_metrics_add(metrics, metric, 0 - n);
+}
+
+/* This thread's share, of some recent moment; any thread. */
+static inline uint64_t sl_metrics_get(const struct sl_metrics *metrics, enum sl_metric metric)
+{
+    return __atomic_load_n(&metrics->value[metric], __ATOMIC_RELAXED);
+}
+
+/* Sets this thread's share of a gauge. */
+static inline void sl_metrics_set(struct sl_metrics *metrics, enum sl_metric metric, uint64_t n)
+{
+    __atomic_store_n(&metrics->value[metric], n, __ATOMIC_RELAXED);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

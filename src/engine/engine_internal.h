@@ -1,0 +1,43 @@
+/*
+ * engine/engine_internal.h - what a session sees of its engine
+ *
+ * Thread   Read-only while sessions run, except the slots, which the mutex guards.
+ */
+#ifndef SL_ENGINE_ENGINE_INTERNAL_H
+#define SL_ENGINE_ENGINE_INTERNAL_H
+
+#include "base/block.h"
+#include "bus/port.h"
+#include "bus/ring.h"
+#include "bus/route.h"
+#include "shard/shard.h"
+#include "sluice/engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What connects one session to all shards; kept for the next session when it is closed. */
+struct sli_slot {
+    bool open;
+    struct sl_port *port;                    /* owned; NULL until the slot is used */
+    struct sl_ring *requests[SL_SHARDS_MAX]; /* owned */
+    struct sl_ring *replies[SL_SHARDS_MAX];  /* owned */
+};
+
+struct sl_engine {
+    struct sl_route route;
+    uint64_t history_id;
+    uint64_t memory_budget_bytes;
+    struct sl_account account; /* bytes of blocks and stream state */
+    struct sl_account streams; /* how many there are */
+    struct sl_metrics_registry *own_metrics; /* owned; NULL: the opener's are used */
+    struct sl_shard *shards[SL_SHARDS_MAX];  /* owned */
+    struct sl_mutex *mutex;                  /* guards the slots */
+    struct sli_slot slots[SL_SESSIONS_MAX];
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,83 @@
+#include "http/admin.h"
+
+#include <inttypes.h>
+
+#include "http/reply.h"
+#include "sluice/engine.h"
+
+#define HEALTH_PATH "/healthz"
+#define READY_PATH "/readyz"
+#define METRICS_PATH "/metrics"
+
+static bool is(struct sl_bytes path, const char *text)
+{
+    return sl_bytes_equal(path, sl_bytes_of(text));
+}
+
+bool sl_admin_is_path(struct sl_bytes path)
+{
+    return is(path, HEALTH_PATH) || is(path, READY_PATH) || is(path, METRICS_PATH);
+}
+
+static void answer_text(struct sl_exchange *exchange, int status, const char *text)
+{
+    struct sl_bytes body = sl_bytes_of(text);
+
+    exchange->operation = SL_METRIC_OPERATION_HEALTH;
+    sl_reply_begin(exchange, status, "no-store");
+    sl_reply_header(exchange, "Content-Type", sl_bytes_of("text/plain"));
+    sl_reply_finish(exchange, &body, 1);
+}
+
+static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *out)
+{
+    struct sl_engine_status status;
+
+    sl_engine_status(shared->engine, &status);
+    sl_metrics_render(shared->registry, out);
+    sl_buffer_printf(out,
+                     "# HELP sluice_waiting_reads Reads that wait at the tail of a stream.\n"
+                     "# TYPE sluice_waiting_reads gauge\n"
+                     "sluice_waiting_reads %" PRIu64 "\n",
+                     status.waiting_reads);
+    sl_buffer_append_text(out, "# HELP sluice_shard_appended_lsn Position of the last accepted "
+                               "change.\n"
+                               "# TYPE sluice_shard_appended_lsn gauge\n");
+    for (unsigned i = 0; i < status.shards; i++)
+        sl_buffer_printf(out, "sluice_shard_appended_lsn{shard=\"%u\"} %" PRIu64 "\n", i,
+                         status.shard[i].appended_lsn);
+    sl_buffer_append_text(out, "# HELP sluice_shard_durable_lsn Position up to which changes are "
+                               "durable.\n"
+                               "# TYPE sluice_shard_durable_lsn gauge\n");
+    for (unsigned i = 0; i < status.shards; i++)
+        sl_buffer_printf(out, "sluice_shard_durable_lsn{shard=\"%u\"} %" PRIu64 "\n", i,
+                         status.shard[i].durable_lsn);
+}
+
+static void answer_metrics(struct sl_exchange *exchange)
+{
+    struct sl_buffer text = { NULL, 0, 0 };
+    struct sl_bytes body;
+
+    render(&exchange->acceptor->shared, &text);
+    h2o_iovec_t copy = h2o_strdup(&exchange->req->pool, (const char *)text.data, text.size);
+    sl_buffer_deinit(&text);
+    body = sl_bytes(copy.base, copy.len);
+    exchange->operation = SL_METRIC_OPERATION_METRICS;
+    sl_reply_begin(exchange, 200, "no-store");
+    sl_reply_header(exchange, "Content-Type",
+                    sl_bytes_of("text/plain; version=0.0.4; charset=utf-8"));
+    sl_reply_finish(exchange, &body, 1);
+}
+
+void sl_admin_answer(struct sl_exchange *exchange)
+{
+    if (is(exchange->path, METRICS_PATH))
+        answer_metrics(exchange);
+    else if (is(exchange->path, HEALTH_PATH))
+        answer_text(exchange, 200, "ok\n");
+    else if (exchange->acceptor->draining)
+        answer_text(exchange, 503, "shutting down\n");
+    else
+        answer_text(exchange, 200, "ready\n");
+}

@@ -1,0 +1,25 @@
+/*
+ * http/catch_up.h - GET of a stream without `live`
+ *
+ * What     One page from an offset on, with validators and cache headers (protocol 1.3, 9).
+ * Why      The length of the page is known from the first piece, so the answer has a Content-Length; the
+ *          other pieces are read when the client has taken those before, so it never holds more than
+ *          one piece in memory.
+ * Thread   The acceptor's.
+ */
+#ifndef SL_HTTP_CATCH_UP_H
+#define SL_HTTP_CATCH_UP_H
+
+#include "http/exchange.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Answers the request of the exchange, whose query is filled, sooner or later. */
+void sl_catch_up_start(struct sl_exchange *exchange);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,199 @@
+#include "http/connection.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/memory.h"
+#include "http/live.h"
+#include "http/reply.h"
+
+enum {
+    CONNECTIONS_CAPACITY_MIN = 64,
+    /* Bytes: an input buffer of this size or less holds a head; only larger ones are uploads. */
+    INPUT_SIZE_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE,
+    /* Milliseconds after which a send that is not taken is looked at. */
+    STALL_SUSPICION_MS = 1000,
+};
+
+static void on_close(void *context)
+{
+    struct sl_connection *connection = (struct sl_connection *)context;
+    struct sl_acceptor *acceptor = connection->acceptor;
+    struct sl_connection *last = acceptor->connections[--acceptor->connection_count];
+
+    SL_ASSERT(connection->exchange == NULL);
+    SL_ASSERT(acceptor->connections[connection->index] == connection);
+    acceptor->connections[connection->index] = last;
+    last->index = connection->index;
+    sl_memory_free(connection);
+    sl_metrics_subtract(acceptor->metrics, SL_METRIC_CONNECTIONS_OPEN, 1);
+    sl_acceptor_on_connection_closed(acceptor);
+}
+
+void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock)
+{
+    struct sl_connection *connection =
+        (struct sl_connection *)sl_memory_alloc(sizeof *connection);
+
+    *connection = (struct sl_connection){
+        .acceptor = acceptor,
+        .sock = sock,
+        .index = acceptor->connection_count,
+    };
+    if (acceptor->connection_count == acceptor->connection_capacity) {
+        acceptor->connection_capacity = acceptor->connection_capacity == 0
+                                            ? CONNECTIONS_CAPACITY_MIN
+                                            : 2 * acceptor->connection_capacity;
+        acceptor->connections = (struct sl_connection **)sl_memory_grow(
+            acceptor->connections, acceptor->connection_capacity * sizeof(struct sl_connection *));
+    }
+    acceptor->connections[acceptor->connection_count++] = connection;
+    sock->on_close.cb = on_close;
+    sock->on_close.data = connection;
+    sl_metrics_add(acceptor->metrics, SL_METRIC_CONNECTIONS_ACCEPTED, 1);
+    sl_metrics_add(acceptor->metrics, SL_METRIC_CONNECTIONS_OPEN, 1);
+}
+
+struct sl_connection *sl_connection_of(h2o_req_t *req)
+{
+    return (struct sl_connection *)req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
+/* The client closed its side, or the connection is broken; false: there is a next request. */
+static bool is_at_end(struct sl_connection *connection)
+{
+    char byte;
+    ssize_t size = recv(h2o_socket_get_fd(connection->sock), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void on_watch(h2o_socket_t *sock, const char *err)
+{
+    struct sl_connection *connection = (struct sl_connection *)sock->on_close.data;
+    struct sl_exchange *exchange = connection->exchange;
+
+    (void)err;
+    SL_ASSERT(connection->watched);
+    SL_ASSERT(exchange != NULL);
+    sl_connection_unwatch(connection); /* the poll would report the same again and again */
+    /* Who closes one side after an ordinary request may still wait for the answer. */
+    if (exchange->query.live == SL_LIVE_NONE || !is_at_end(connection))
+        return;
+    sl_exchange_hold(exchange);
+    sl_live_gone(exchange->acceptor->live, exchange);
+    sl_reply_abort(exchange);
+    sl_exchange_release(exchange);
+}
+
+void sl_connection_watch(struct sl_connection *connection)
+{
+    SL_ASSERT(!connection->watched);
+    SL_ASSERT(connection->exchange != NULL);
+    connection->watched = true;
+    h2o_socket_dont_read(connection->sock, 1);
+    h2o_socket_read_start(connection->sock, on_watch);
+}
+
+void sl_connection_unwatch(struct sl_connection *connection)
+{
+    if (!connection->watched)
+        return;
+    connection->watched = false;
+    h2o_socket_read_stop(connection->sock);
+    h2o_socket_dont_read(connection->sock, 0);
+}
+
+void sl_connection_cut(struct sl_connection *connection)
+{
+    connection->cut = true;
+    shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR);
+}
+
+/* What its kernel has taken from us so far. */
+static uint64_t acked_bytes(struct sl_connection *connection)
+{
+    struct tcp_info info = { 0 };
+    socklen_t size = sizeof info;
+
+    if (getsockopt(h2o_socket_get_fd(connection->sock), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return 0;
+    return info.tcpi_bytes_acked;
+}
+
+void sl_connections_check_stalls(struct sl_acceptor *acceptor)
+{
+    struct sl_link *head = &acceptor->exchanges;
+
+    for (struct sl_link *link = head->next; link != head; link = link->next) {
+        struct sl_exchange *exchange = SL_OBJECT(link, struct sl_exchange, link);
+        uint64_t waited_ms = acceptor->now_ms - exchange->progress_ms;
+        if (!exchange->sending || waited_ms < STALL_SUSPICION_MS || exchange->connection->cut)
+            continue;
+        uint64_t acked = acked_bytes(exchange->connection);
+        if (acked != exchange->acked_bytes) {
+            exchange->acked_bytes = acked;
+            exchange->progress_ms = acceptor->now_ms;
+        } else if (waited_ms >= acceptor->options->stall_timeout_ms) {
+            sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
+            sl_connection_cut(exchange->connection);
+        }
+    }
+}
+
+/* Bytes that the connection holds of an upload, received or not. */
+static size_t upload_size(const struct sl_connection *connection)
+{
+    size_t size = connection->sock->input->capacity;
+
+    return connection->cut || size <= INPUT_SIZE_SMALL ? 0 : size;
+}
+
+/* Of those that are being received: what is with the engine is as good as gone. */
+static struct sl_connection *largest_upload(struct sl_acceptor *acceptor)
+{
+    struct sl_connection *largest = NULL;
+
+    for (unsigned i = 0; i < acceptor->connection_count; i++) {
+        struct sl_connection *connection = acceptor->connections[i];
+        if (connection->exchange == NULL && upload_size(connection) != 0 &&
+            (largest == NULL || upload_size(connection) > upload_size(largest)))
+            largest = connection;
+    }
+    return largest;
+}
+
+void sl_connections_check_uploads(struct sl_acceptor *acceptor)
+{
+    uint64_t budget = acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < acceptor->connection_count; i++)
+        total += upload_size(acceptor->connections[i]);
+    while (total > budget) {
+        struct sl_connection *largest = largest_upload(acceptor);
+        if (largest == NULL)
+            break;
+        total -= upload_size(largest);
+        sl_connection_cut(largest);
+        sl_metrics_add(acceptor->metrics, SL_METRIC_UPLOADS_CUT, 1);
+    }
+}
+
+void sl_connections_close_idle(struct sl_acceptor *acceptor)
+{
+    for (unsigned i = 0; i < acceptor->connection_count; i++) {
+        struct sl_connection *connection = acceptor->connections[i];
+        /* What its kernel has received and h2o has not read yet is still read and answered. */
+        if (connection->exchange == NULL && connection->sock->input->size == 0)
+            shutdown(h2o_socket_get_fd(connection->sock), SHUT_RD);
+    }
+}
+
+void sl_connections_cut_all(struct sl_acceptor *acceptor)
+{
+    for (unsigned i = 0; i < acceptor->connection_count; i++)
+        sl_connection_cut(acceptor->connections[i]);
+}

@@ -1,0 +1,239 @@
+#include "http/handler.h"
+
+#include "base/limits.h"
+#include "http/admin.h"
+#include "http/catch_up.h"
+#include "http/connection.h"
+#include "http/live.h"
+#include "http/reply.h"
+#include "http/stream_request.h"
+#include "http/strict_request.h"
+#include "protocol/stream_name.h"
+
+enum {
+    TARGET_SIZE_MAX = 8192, /* bytes of a request target. NAME_TOO_LONG */
+    HEADERS_MAX = 100,      /* of a request. BAD_REQUEST; h2o's own limit for HTTP/1 */
+};
+
+#define STREAM_METHODS "GET, HEAD, PUT, POST, DELETE, OPTIONS"
+#define ADMIN_METHODS "GET, HEAD, OPTIONS"
+#define ALLOW_HEADERS                                                                              \
+    "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, "      \
+    "stream-closed, producer-id, producer-epoch, producer-seq, stream-forked-from, "               \
+    "stream-fork-offset, stream-fork-sub-offset"
+#define RESERVED_BODY "{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"there is no such endpoint\"}}"
+
+enum method {
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_PUT,
+    METHOD_POST,
+    METHOD_DELETE,
+    METHOD_OPTIONS,
+    METHOD_OTHER,
+};
+
+/* A request target, taken apart; borrowed from the request. */
+struct target {
+    struct sl_bytes authority; /* of absolute-form, else of Host; empty: there is none */
+    struct sl_bytes path;      /* raw, without the query */
+    struct sl_bytes query;     /* after the '?' */
+};
+
+static enum method method_of(h2o_iovec_t method)
+{
+    static const struct {
+        const char *name;
+        size_t size;
+    } names[] = {
+        [METHOD_GET] = { H2O_STRLIT("GET") },       [METHOD_HEAD] = { H2O_STRLIT("HEAD") },
+        [METHOD_PUT] = { H2O_STRLIT("PUT") },       [METHOD_POST] = { H2O_STRLIT("POST") },
+        [METHOD_DELETE] = { H2O_STRLIT("DELETE") }, [METHOD_OPTIONS] = { H2O_STRLIT("OPTIONS") },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (method.len == names[i].size && memcmp(method.base, names[i].name, method.len) == 0)
+            return (enum method)i;
+    return METHOD_OTHER;
+}
+
+static enum sl_err parse_target(h2o_req_t *req, bool has_host, struct target *target)
+{
+    h2o_iovec_t path = req->path;
+    h2o_url_t url;
+
+    *target = (struct target){ .path = { NULL, 0 } };
+    if (has_host)
+        target->authority = sl_bytes(req->authority.base, req->authority.len);
+    if (path.len == 1 && *path.base == '*') {
+        target->path = sl_bytes(path.base, path.len);
+        return SL_OK;
+    }
+    if (path.len > TARGET_SIZE_MAX)
+        return SL_ERR_NAME_TOO_LONG;
+    if (path.len == 0 || *path.base != '/') {
+        if (h2o_url_parse(path.base, path.len, &url) != 0)
+            return SL_ERR_BAD_REQUEST;
+        target->authority = sl_bytes(url.authority.base, url.authority.len);
+        path = url.path;
+    }
+    const char *mark = (const char *)memchr(path.base, '?', path.len);
+    if (mark == NULL) {
+        target->path = sl_bytes(path.base, path.len);
+    } else {
+        target->path = sl_bytes(path.base, (size_t)(mark - path.base));
+        target->query = sl_bytes(mark + 1, path.len - target->path.size - 1);
+    }
+    return SL_OK;
+}
+
+static bool has_strict_head(struct sl_connection *connection, h2o_req_t *req, bool *has_host)
+{
+    h2o_buffer_t *input = connection->sock->input;
+
+    return req->headers.size <= HEADERS_MAX &&
+           sl_strict_request_check(sl_bytes(input->bytes, input->size), req->version < 0x101,
+                                   has_host);
+}
+
+/* The path below the stream root; false: it is not below. */
+static bool below_root(struct sl_bytes root, struct sl_bytes path, struct sl_bytes *raw_name)
+{
+    if (path.size <= root.size || path.data[root.size] != '/' ||
+        memcmp(path.data, root.data, root.size) != 0)
+        return false;
+    *raw_name = sl_bytes_from(path, root.size + 1);
+    return true;
+}
+
+static void answer_options(struct sl_exchange *exchange)
+{
+    exchange->operation = SL_METRIC_OPERATION_OPTIONS;
+    sl_reply_begin(exchange, 204, NULL);
+    sl_reply_header(exchange, "Access-Control-Allow-Methods", sl_bytes_of(STREAM_METHODS));
+    sl_reply_header(exchange, "Access-Control-Allow-Headers", sl_bytes_of(ALLOW_HEADERS));
+    sl_reply_header(exchange, "Access-Control-Max-Age", sl_bytes_of("86400"));
+    sl_reply_finish(exchange, NULL, 0);
+}
+
+static void answer_reserved(struct sl_exchange *exchange)
+{
+    struct sl_bytes body = sl_bytes(RESERVED_BODY, sizeof RESERVED_BODY - 1);
+
+    sl_reply_begin(exchange, 404, "no-store");
+    sl_reply_header(exchange, "Content-Type", sl_bytes_of("application/json"));
+    sl_reply_finish(exchange, &body, 1);
+}
+
+static void answer_method_not_allowed(struct sl_exchange *exchange, const char *allow)
+{
+    sl_reply_problem_begin(exchange, SL_ERR_METHOD_NOT_ALLOWED);
+    sl_reply_header(exchange, "Allow", sl_bytes_of(allow));
+    sl_reply_problem_finish(exchange, SL_ERR_METHOD_NOT_ALLOWED);
+}
+
+static void answer_get(struct sl_exchange *exchange, struct sl_bytes query)
+{
+    sl_query_parse(query, &exchange->query);
+    switch (exchange->query.live) {
+    case SL_LIVE_NONE:
+        exchange->operation = SL_METRIC_OPERATION_READ;
+        sl_catch_up_start(exchange);
+        return;
+    case SL_LIVE_LONG_POLL:
+        exchange->operation = SL_METRIC_OPERATION_LONG_POLL;
+        break;
+    case SL_LIVE_SSE:
+        exchange->operation = SL_METRIC_OPERATION_SSE;
+        break;
+    }
+    sl_live_start(exchange->acceptor->live, exchange);
+}
+
+static void answer_stream(struct sl_exchange *exchange, enum method method, struct sl_bytes query)
+{
+    sl_connection_watch(exchange->connection);
+    switch (method) {
+    case METHOD_GET:
+        answer_get(exchange, query);
+        return;
+    case METHOD_HEAD:
+        exchange->operation = SL_METRIC_OPERATION_HEAD;
+        sl_stream_request_head(exchange);
+        return;
+    case METHOD_PUT:
+        exchange->operation = SL_METRIC_OPERATION_CREATE;
+        sl_stream_request_create(exchange);
+        return;
+    case METHOD_POST:
+        exchange->operation = SL_METRIC_OPERATION_APPEND;
+        sl_stream_request_append(exchange);
+        return;
+    case METHOD_DELETE:
+        exchange->operation = SL_METRIC_OPERATION_DELETE;
+        sl_stream_request_delete(exchange);
+        return;
+    case METHOD_OPTIONS:
+    case METHOD_OTHER:
+        answer_method_not_allowed(exchange, STREAM_METHODS);
+        return;
+    }
+}
+
+static void answer(struct sl_exchange *exchange, enum method method, struct sl_bytes query,
+                   enum sl_err err)
+{
+    bool is_get = method == METHOD_GET || method == METHOD_HEAD;
+
+    if (err == SL_ERR_RESERVED_NAME)
+        answer_reserved(exchange);
+    else if (exchange->name_size != 0)
+        answer_stream(exchange, method, query);
+    else if (err != SL_OK && method == METHOD_OTHER)
+        answer_method_not_allowed(exchange, STREAM_METHODS);
+    else if (err != SL_OK)
+        sl_reply_problem(exchange, err);
+    else if (sl_admin_is_path(exchange->path) && !is_get)
+        answer_method_not_allowed(exchange, ADMIN_METHODS);
+    else if (sl_admin_is_path(exchange->path))
+        sl_admin_answer(exchange);
+    else
+        sl_reply_problem(exchange, SL_ERR_NOT_FOUND);
+}
+
+int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
+{
+    struct sl_connection *connection = sl_connection_of(req);
+    const struct sl_http_options *options = connection->acceptor->options;
+    enum method method = method_of(req->method);
+    enum sl_err err = SL_OK;
+    struct target target = { .path = { NULL, 0 } };
+    struct sl_bytes raw_name;
+    char name[SL_NAME_SIZE_MAX];
+    size_t name_size = 0;
+    bool has_host;
+    bool strict = has_strict_head(connection, req, &has_host);
+
+    (void)handler;
+    if (strict)
+        err = parse_target(req, has_host, &target);
+    if (strict && err == SL_OK && below_root(options->stream_root, target.path, &raw_name))
+        err = sl_stream_name_parse(raw_name, name, &name_size);
+
+    struct sl_exchange *exchange = sl_exchange_create(connection, req, sl_bytes(name, name_size));
+    exchange->head_only = method == METHOD_HEAD;
+    exchange->path = target.path;
+    exchange->authority = target.authority;
+    exchange->body = sl_bytes(req->entity.base, req->entity.len);
+    if (!strict) {
+        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_FRAMING_REJECTED, 1);
+        req->http1_is_persistent = 0;
+        sl_reply_problem(exchange, SL_ERR_BAD_REQUEST);
+    } else if (exchange->body.size > options->body_size_max) {
+        sl_reply_problem(exchange, SL_ERR_PAYLOAD_TOO_LARGE);
+    } else if (method == METHOD_OPTIONS) {
+        answer_options(exchange);
+    } else {
+        answer(exchange, method, target.query, err);
+    }
+    return 0;
+}

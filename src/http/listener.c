@@ -1,0 +1,115 @@
+#include "http/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+enum {
+    BACKLOG = 4096, /* connections; the kernel lowers it to its own limit */
+    HOST_SIZE_MAX = 256,
+    PORT_SIZE_MAX = 6,
+};
+
+/* Takes "host:port" or "[host]:port" apart. */
+static bool split(const char *address, char host[HOST_SIZE_MAX], char port[PORT_SIZE_MAX])
+{
+    const char *colon = strrchr(address, ':');
+    const char *start = address;
+    const char *end = colon;
+
+    if (colon == NULL)
+        return false;
+    if (*address == '[') {
+        if (end == start || end[-1] != ']')
+            return false;
+        start++;
+        end--;
+    }
+    size_t host_size = (size_t)(end - start);
+    size_t port_size = strlen(colon + 1);
+    if (host_size >= HOST_SIZE_MAX || port_size == 0 || port_size >= PORT_SIZE_MAX ||
+        strspn(colon + 1, "0123456789") != port_size)
+        return false;
+    memcpy(host, start, host_size);
+    host[host_size] = '\0';
+    memcpy(port, colon + 1, port_size + 1);
+    return true;
+}
+
+static int open_one(const struct sockaddr *address, socklen_t size)
+{
+    int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        (address->sa_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
+        bind(fd, address, size) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static void format_url(const struct sockaddr *address, socklen_t size,
+                       char url[SL_LISTENER_URL_SIZE_MAX])
+{
+    char host[64];
+    char port[PORT_SIZE_MAX];
+    bool is_v6 = address->sa_family == AF_INET6;
+
+    if (getnameinfo(address, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        SL_ASSERT(!"the kernel's own address has a name");
+    snprintf(url, SL_LISTENER_URL_SIZE_MAX, "http://%s%s%s:%s", is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port);
+}
+
+bool sl_listener_open(const char *address, unsigned count, int *fds,
+                      char url[SL_LISTENER_URL_SIZE_MAX])
+{
+    char host[HOST_SIZE_MAX];
+    char port[PORT_SIZE_MAX];
+    struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    struct sockaddr_storage bound;
+    socklen_t bound_size = sizeof bound;
+    unsigned opened = 0;
+
+    SL_ASSERT(count >= 1);
+    if (!split(address, host, port) ||
+        getaddrinfo(*host == '\0' ? NULL : host, port, &hints, &found) != 0) {
+        sl_log(SL_LOG_ERROR, "http", "listen", "address=%s reason=\"not an address and port\"",
+               address);
+        return false;
+    }
+    fds[opened] = open_one(found->ai_addr, found->ai_addrlen);
+    if (fds[opened] >= 0 &&
+        getsockname(fds[opened], (struct sockaddr *)&bound, &bound_size) == 0) {
+        opened++;
+        while (opened < count &&
+               (fds[opened] = open_one((struct sockaddr *)&bound, bound_size)) >= 0)
+            opened++;
+    }
+    int error = errno;
+    freeaddrinfo(found);
+    if (opened == count) {
+        format_url((struct sockaddr *)&bound, bound_size, url);
+        return true;
+    }
+    sl_log(SL_LOG_ERROR, "http", "listen", "address=%s reason=\"%s\"", address, strerror(error));
+    while (opened > 0)
+        close(fds[--opened]);
+    return false;
+}

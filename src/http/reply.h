@@ -1,0 +1,64 @@
+/*
+ * http/reply.h - every byte that leaves goes through here
+ *
+ * What     Status line, our headers, bodies, problems. The only file that calls h2o_start_response
+ *          and h2o_send.
+ * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body for
+ *          HEAD, 204, 304; CORS and security headers on every answer; counted by operation and status.
+ * Thread   The acceptor's.
+ *
+ * Order    sl_reply_begin(status, cache_control); any sl_reply_header...(); then one of
+ *          sl_reply_finish() with the whole body, or
+ *          sl_reply_stream() followed by sl_reply_send() ... final, each after on_proceed.
+ *          What ends the request may free it, its connection and, after on_gone, the exchange at once.
+ */
+#ifndef SL_HTTP_REPLY_H
+#define SL_HTTP_REPLY_H
+
+#include "http/exchange.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    SL_REPLY_PIECES_MAX = 256, /* runs of bytes in one finish or send: they are copied to the stack */
+};
+
+/*
+ * Sets the status and the headers that every answer has. `cache_control` is static text, or lives
+ * in the request's pool; NULL: no such header.
+ */
+void sl_reply_begin(struct sl_exchange *exchange, int status, const char *cache_control);
+/* `name` is static, in the case that goes out; the value is copied into the request's pool. */
+void sl_reply_header(struct sl_exchange *exchange, const char *name, struct sl_bytes value);
+void sl_reply_header_number(struct sl_exchange *exchange, const char *name, uint64_t value);
+/* Stream-Next-Offset. */
+void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset);
+/* The whole body (may be empty): ends the exchange's request; bytes must live until on_gone. */
+void sl_reply_finish(struct sl_exchange *exchange, const struct sl_bytes *body, size_t count);
+/*
+ * Starts a body in pieces. content_length: SIZE_MAX = chunked. on_proceed is called when more may be
+ * sent after each sl_reply_send that was not the last.
+ */
+void sl_reply_stream(struct sl_exchange *exchange, size_t content_length);
+/* Bytes must live until on_proceed (or on_gone). Not while `sending`. `final` ends the request. */
+void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
+                   bool final);
+/*
+ * Cuts the connection: an answer that cannot be completed as promised, or a client that is gone.
+ * on_gone follows, perhaps during the call. Nothing happens when the exchange has ended.
+ */
+void sl_reply_abort(struct sl_exchange *exchange);
+/* The second half of abort, when an operation was under way and is back now. */
+void sl_reply_end_cut(struct sl_exchange *exchange);
+/* The whole problem answer (RFC 9457) with Retry-After where the error says so; ends the request. */
+void sl_reply_problem(struct sl_exchange *exchange, enum sl_err err);
+/* The same in two steps, for headers in between. */
+void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err);
+void sl_reply_problem_finish(struct sl_exchange *exchange, enum sl_err err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,34 @@
+#include "protocol/ascii.h"
+
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+struct sl_bytes sl_ascii_trim(struct sl_bytes text)
+{
+    while (text.size > 0 && is_blank(text.data[0]))
+        text = sl_bytes_from(text, 1);
+    while (text.size > 0 && is_blank(text.data[text.size - 1]))
+        text.size--;
+    return text;
+}
+
+bool sl_ascii_equal_ignore_case(struct sl_bytes a, struct sl_bytes b)
+{
+    if (a.size != b.size)
+        return false;
+    for (size_t i = 0; i < a.size; i++) {
+        if (sl_ascii_lower(a.data[i]) != sl_ascii_lower(b.data[i]))
+            return false;
+    }
+    return true;
+}
+
+int sl_ascii_hex_value(uint8_t byte)
+{
+    if (sl_ascii_is_digit(byte))
+        return byte - '0';
+    uint8_t lower = sl_ascii_lower(byte);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}

@@ -1,0 +1,178 @@
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "server/options.h"
+
+enum {
+    EXIT_CLEAN = 0,
+    EXIT_USAGE = 1,
+    DESCRIPTORS_RESERVED = 256, /* of the process, for everything but connections */
+};
+
+static const char usage[] =
+    "sluice " SL_VERSION " - a server of the Durable Streams protocol\n"
+    "\n"
+    "  sluice serve [options]   start a server; sluice serve --help lists the options\n"
+    "  sluice options           print the options as a Markdown table\n"
+    "  sluice --version\n"
+    "  sluice --help\n";
+
+static const char serve_usage[] =
+    "sluice serve [options]\n"
+    "\n"
+    "An option wins over its environment variable, which wins over the configuration file.\n"
+    "SIGTERM and SIGINT end the server when everything under way is answered, with exit code 0; a\n"
+    "second one ends it at once, with exit code 1.\n"
+    "\n";
+
+static unsigned half_of_cpus(void)
+{
+    cpu_set_t cpus;
+    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+
+    return count < 2 ? 1 : (unsigned)count / 2;
+}
+
+static unsigned at_most(unsigned value, unsigned max)
+{
+    return value < max ? value : max;
+}
+
+static void fill_in(struct sl_server_options *options)
+{
+    if (options->http.acceptors == 0)
+        options->http.acceptors = at_most(half_of_cpus(), SL_ACCEPTORS_MAX);
+    if (options->engine.shards == 0)
+        options->engine.shards = at_most(half_of_cpus(), SL_SHARDS_MAX);
+    /* h2o's buffers grow by doubling, and every acceptor has an equal share of the budget. */
+    if (options->http.upload_budget_bytes / options->http.acceptors <
+        2 * options->http.body_size_max)
+        sl_log(SL_LOG_WARN, "server", "upload_budget_small",
+               "reason=\"no acceptor can take a body of max-body-bytes\"");
+}
+
+/* As many descriptors as the kernel lets us have; no more connections than that. */
+static void raise_descriptor_limit(struct sl_http_options *http)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t room = limit.rlim_cur > 2 * DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED
+                                                            : limit.rlim_cur / 2;
+    if (limit.rlim_cur == RLIM_INFINITY || room >= http->connections_max)
+        return;
+    sl_log(SL_LOG_WARN, "server", "connections_max_lowered", "from=%u to=%llu descriptors=%llu",
+           http->connections_max, (unsigned long long)room, (unsigned long long)limit.rlim_cur);
+    http->connections_max = (unsigned)room;
+}
+
+static void on_second_signal(int number)
+{
+    (void)number;
+    _exit(EXIT_USAGE);
+}
+
+static void wait_for_signal(const sigset_t *signals)
+{
+    struct sigaction second = { .sa_handler = on_second_signal };
+    int number = 0;
+
+    while (sigwait(signals, &number) != 0)
+        continue;
+    sl_log(SL_LOG_INFO, "server", "stopping", "signal=%s", strsignal(number));
+    sigaction(SIGTERM, &second, NULL);
+    sigaction(SIGINT, &second, NULL);
+    sigprocmask(SIG_UNBLOCK, signals, NULL);
+}
+
+static int run(struct sl_server_options *options, struct sl_engine *engine,
+               struct sl_metrics_registry *registry)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    struct sl_front *front = sl_front_start(engine, registry, &options->http, options->addresses,
+                                            options->address_count);
+    if (front == NULL)
+        return EXIT_USAGE;
+    for (unsigned i = 0; i < options->address_count; i++)
+        printf("sluice ready on %s\n", sl_front_url(front, i));
+    fflush(stdout);
+    wait_for_signal(&signals);
+    sl_front_drain(front);
+    sl_front_destroy(&front);
+    return EXIT_CLEAN;
+}
+
+static int serve(int argument_count, char *const *arguments)
+{
+    struct sl_server_options options;
+    struct sl_buffer problem = { NULL, 0, 0 };
+    struct sl_engine *engine = NULL;
+    int code = EXIT_USAGE;
+
+    if (!sl_server_options_init(&options, argument_count, arguments, environ, &problem)) {
+        fprintf(stderr, "sluice: %.*s\n", (int)problem.size, (const char *)problem.data);
+    } else {
+        struct sl_metrics_registry *registry = sl_metrics_registry_create();
+        fill_in(&options);
+        raise_descriptor_limit(&options.http);
+        options.engine.metrics = registry;
+        enum sl_err err = sl_engine_open(&options.engine, &engine);
+        if (err != SL_OK) {
+            fprintf(stderr, "sluice: the engine does not start: %s\n", sl_err_text(err));
+        } else {
+            code = run(&options, engine, registry);
+            sl_engine_close(&engine);
+        }
+        sl_metrics_registry_destroy(&registry);
+    }
+    sl_buffer_deinit(&problem);
+    sl_server_options_deinit(&options);
+    return code;
+}
+
+static int print(const char *heading, void (*table)(struct sl_buffer *))
+{
+    struct sl_buffer text = { NULL, 0, 0 };
+
+    table(&text);
+    printf("%s%.*s", heading, (int)text.size, (const char *)text.data);
+    sl_buffer_deinit(&text);
+    return EXIT_CLEAN;
+}
+
+int main(int argument_count, char **arguments)
+{
+    const char *command = argument_count > 1 ? arguments[1] : "";
+
+    if (strcmp(command, "serve") == 0) {
+        for (int i = 2; i < argument_count; i++)
+            if (strcmp(arguments[i], "--help") == 0)
+                return print(serve_usage, sl_server_options_help);
+        return serve(argument_count - 2, arguments + 2);
+    }
+    if (strcmp(command, "options") == 0)
+        return print("", sl_server_options_markdown);
+    if (strcmp(command, "--version") == 0) {
+        printf("sluice %s\n", SL_VERSION);
+        return EXIT_CLEAN;
+    }
+    bool asked = strcmp(command, "--help") == 0;
+    fputs(usage, asked ? stdout : stderr);
+    return asked ? EXIT_CLEAN : EXIT_USAGE;
+}

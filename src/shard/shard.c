@@ -1,0 +1,362 @@
+#include "shard/shard.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "shard/shard_internal.h"
+
+enum {
+    EXPIRE_BATCH_MAX = 256,   /* streams per turn */
+    OVERFLOW_RETRY_MS = 1,    /* a session that does not take its answers is looked at again */
+    SLEEP_MAX_MS = 60 * 1000, /* fits an int; waking up once a minute costs nothing */
+};
+
+struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup)
+{
+    struct sl_shard *shard = sl_memory_zalloc(sizeof(*shard));
+    shard->setup = *setup;
+    shard->port = sl_port_create();
+    sl_link_init(&shard->gate);
+    sl_link_init(&shard->unpins_out);
+    sl_link_init(&shard->to_wake);
+    sl_link_init(&shard->next_turn);
+    sl_slab_init(&shard->slab, setup->slab_size, setup->account);
+    shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
+    sl_timer_wheel_init(&shard->wheel, shard->now.running_ms);
+    for (unsigned i = 0; i < SL_PORT_PRODUCERS_MAX; i++)
+        sl_link_init(&shard->lanes[i].overflow);
+    return shard;
+}
+
+struct sl_port *sl_shard_port(struct sl_shard *shard)
+{
+    return shard->port;
+}
+
+void sl_shard_connect(struct sl_shard *shard, uint32_t index, struct sl_ring *requests,
+                      struct sl_ring *replies, struct sl_port *port)
+{
+    struct sli_lane *lane = &shard->lanes[index];
+    SL_ASSERT(sl_link_is_empty(&lane->overflow));
+    lane->requests = requests;
+    lane->replies = replies;
+    lane->port = port;
+}
+
+uint64_t sl_shard_appended_lsn(const struct sl_shard *shard)
+{
+    return __atomic_load_n(&shard->appended_lsn, __ATOMIC_RELAXED);
+}
+
+uint64_t sl_shard_durable_lsn(const struct sl_shard *shard)
+{
+    return __atomic_load_n(&shard->durable_lsn, __ATOMIC_RELAXED);
+}
+
+uint64_t sl_shard_waiting_reads(const struct sl_shard *shard)
+{
+    return __atomic_load_n(&shard->waiting_reads, __ATOMIC_RELAXED);
+}
+
+const struct sl_metrics *sl_shard_metrics(const struct sl_shard *shard)
+{
+    return shard->setup.metrics;
+}
+
+uint64_t sli_shard_advance(struct sl_shard *shard)
+{
+    uint64_t lsn = shard->appended_lsn + 1;
+    __atomic_store_n(&shard->appended_lsn, lsn, __ATOMIC_RELAXED);
+    return lsn;
+}
+
+/* ---- answers ---- */
+
+void sli_shard_answer_now(struct sl_shard *shard, struct sl_message *message, enum sl_err err)
+{
+    struct sli_lane *lane = &shard->lanes[message->session_index];
+    message->err = err;
+    lane->signal = true;
+    if (sl_link_is_empty(&lane->overflow) && sl_ring_push(lane->replies, message))
+        return;
+    sl_link_append(&lane->overflow, &message->shard.link);
+    shard->lanes_overflowing |= UINT64_C(1) << message->session_index;
+}
+
+static void enter_gate(struct sl_shard *shard, struct sl_message *message)
+{
+    message->shard.gate_lsn = shard->appended_lsn;
+    sl_link_append(&shard->gate, &message->shard.link);
+}
+
+void sli_shard_answer(struct sl_shard *shard, struct sl_message *message, enum sl_err err,
+                      uint64_t lsn)
+{
+    if (lsn <= shard->durable_lsn) {
+        sli_shard_answer_now(shard, message, err);
+        return;
+    }
+    message->err = err;
+    message->shard.stream = NULL;
+    message->shard.again = false;
+    enter_gate(shard, message);
+}
+
+void sli_shard_answer_change(struct sl_shard *shard, struct sl_message *message,
+                             struct sl_stream *stream)
+{
+    message->err = SL_OK;
+    message->shard.stream = stream;
+    message->shard.tail = sl_log_end(&stream->log);
+    message->shard.closed = stream->closed;
+    message->shard.again = false;
+    stream->unsettled++;
+    enter_gate(shard, message);
+}
+
+void sli_shard_retry_durable(struct sl_shard *shard, struct sl_message *message)
+{
+    message->shard.stream = NULL;
+    message->shard.again = true;
+    enter_gate(shard, message);
+}
+
+static void retry_overflow(struct sl_shard *shard)
+{
+    for (uint64_t lanes = shard->lanes_overflowing; lanes != 0; lanes &= lanes - 1) {
+        unsigned index = (unsigned)__builtin_ctzll(lanes);
+        struct sli_lane *lane = &shard->lanes[index];
+        while (!sl_link_is_empty(&lane->overflow)) {
+            struct sl_link *link = sl_link_first(&lane->overflow);
+            sl_link_remove(link);
+            if (!sl_ring_push(lane->replies, SL_OBJECT(link, struct sl_message, shard.link))) {
+                sl_link_prepend(&lane->overflow, link);
+                break;
+            }
+            lane->signal = true;
+        }
+        if (sl_link_is_empty(&lane->overflow))
+            shard->lanes_overflowing &= ~(UINT64_C(1) << index);
+    }
+}
+
+/* ---- commit ---- */
+
+/* What a change made durable is shown to readers from now on. */
+static void publish(struct sl_shard *shard, const struct sl_message *message)
+{
+    struct sl_stream *stream = message->shard.stream;
+    SL_ASSERT(stream->unsettled > 0);
+    stream->unsettled--;
+    stream->durable_created = true;
+    if (stream->removed) {
+        sli_shard_free_settled(shard, stream);
+        return;
+    }
+    stream->durable_tail = message->shard.tail;
+    stream->durable_closed = message->shard.closed;
+    SL_ASSERT_SLOW((sl_stream_check(stream), true));
+    if (!sl_link_is_empty(&stream->waiting) && !sl_link_is_linked(&stream->to_wake))
+        sl_link_append(&shard->to_wake, &stream->to_wake);
+}
+
+static void open_gate(struct sl_shard *shard)
+{
+    for (struct sl_link *link; (link = sl_link_first(&shard->gate)) != NULL;) {
+        struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
+        if (message->shard.gate_lsn > shard->durable_lsn)
+            break;
+        sl_link_remove(link);
+        if (message->shard.again) {
+            sl_link_append(&shard->next_turn, link);
+            continue;
+        }
+        if (message->shard.stream != NULL)
+            publish(shard, message);
+        sli_shard_answer_now(shard, message, message->err);
+    }
+    for (struct sl_link *link; (link = sl_link_first(&shard->to_wake)) != NULL;) {
+        sl_link_remove(link);
+        sli_shard_wake(shard, SL_OBJECT(link, struct sl_stream, to_wake));
+    }
+}
+
+static void send_unpins(struct sl_shard *shard)
+{
+    for (struct sl_link *link; (link = sl_link_first(&shard->unpins_out)) != NULL;) {
+        struct sli_unpin *unpin = SL_OBJECT(link, struct sli_unpin, link);
+        if (unpin->gate_lsn > shard->durable_lsn)
+            break;
+        sl_link_remove(link);
+        struct sl_shard *source = shard->setup.peers[unpin->shard];
+        sl_inbox_push(&source->unpins_in, &unpin->item);
+        sl_port_signal(source->port, SL_PORT_INBOX);
+    }
+}
+
+/* In memory everything is as durable as it gets as soon as it was applied. */
+static void commit(struct sl_shard *shard)
+{
+    __atomic_store_n(&shard->durable_lsn, shard->appended_lsn, __ATOMIC_RELAXED);
+    open_gate(shard);
+    send_unpins(shard);
+}
+
+/* ---- the loop ---- */
+
+static void take_unpins(struct sl_shard *shard)
+{
+    struct sl_inbox_item *item = sl_inbox_take(&shard->unpins_in);
+    while (item != NULL) {
+        struct sli_unpin *unpin = SL_OBJECT(item, struct sli_unpin, item);
+        item = item->next;
+        sli_shard_unpin(shard, unpin->stream_id);
+        sl_memory_free(unpin);
+    }
+}
+
+/* True: there may be more in this ring. */
+static bool drain(struct sl_shard *shard, struct sli_lane *lane)
+{
+    for (unsigned i = 0; i < SL_DRAIN_BATCH_MAX; i++) {
+        struct sl_message *message = sl_ring_pop(lane->requests);
+        if (message == NULL)
+            return false;
+        sli_shard_dispatch(shard, message);
+    }
+    lane->signal = true; /* the ring may have been full: its session may have more */
+    return true;
+}
+
+static void dispatch_next_turn(struct sl_shard *shard)
+{
+    struct sl_link now;
+    sl_link_init(&now);
+    sl_link_splice_back(&now, &shard->next_turn);
+    for (struct sl_link *link; (link = sl_link_first(&now)) != NULL;) {
+        sl_link_remove(link);
+        sli_shard_dispatch(shard, SL_OBJECT(link, struct sl_message, shard.link));
+    }
+}
+
+static void signal_sessions(struct sl_shard *shard)
+{
+    for (unsigned i = 0; i < SL_PORT_PRODUCERS_MAX; i++) {
+        if (!shard->lanes[i].signal)
+            continue;
+        shard->lanes[i].signal = false;
+        sl_port_signal(shard->lanes[i].port, shard->setup.index);
+    }
+}
+
+static int sleep_ms(struct sl_shard *shard)
+{
+    if (shard->lanes_overflowing != 0)
+        return OVERFLOW_RETRY_MS;
+    uint64_t next = sl_timer_wheel_next(&shard->wheel), now = sl_clock_running_ms();
+    if (next <= now)
+        return 0;
+    return next - now < SLEEP_MAX_MS ? (int)(next - now) : SLEEP_MAX_MS;
+}
+
+static void publish_metrics(struct sl_shard *shard)
+{
+    struct sl_metrics *metrics = shard->setup.metrics;
+    sl_metrics_set(metrics, SL_METRIC_STREAMS, shard->names.count);
+    if (shard->setup.index == 0)
+        sl_metrics_set(metrics, SL_METRIC_MEMORY_USED, sl_account_bytes(shard->setup.account));
+}
+
+/* One turn; returns the bits of the sessions whose rings may hold more. */
+static uint64_t turn(struct sl_shard *shard, uint64_t bits)
+{
+    uint64_t more = 0;
+    shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
+    if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0)
+        take_unpins(shard);
+    dispatch_next_turn(shard);
+    uint64_t sessions = bits & ((UINT64_C(1) << SL_PORT_PRODUCERS_MAX) - 1);
+    for (; sessions != 0; sessions &= sessions - 1) {
+        unsigned index = (unsigned)__builtin_ctzll(sessions);
+        if (drain(shard, &shard->lanes[index]))
+            more |= UINT64_C(1) << index;
+    }
+    uint64_t expired = 0;
+    sli_shard_expire(shard, EXPIRE_BATCH_MAX, &expired);
+    commit(shard);
+    retry_overflow(shard);
+    signal_sessions(shard);
+    publish_metrics(shard);
+    return more;
+}
+
+static void run(void *argument)
+{
+    struct sl_shard *shard = argument;
+    uint64_t bits = 0;
+    sl_thread_enter_shard(shard->setup.index);
+    for (;;) {
+        bits |= sl_port_take(shard->port);
+        if ((bits & (UINT64_C(1) << SL_PORT_STOP)) != 0)
+            return;
+        bits = turn(shard, bits);
+        if (bits != 0 || !sl_link_is_empty(&shard->next_turn))
+            continue;
+        int timeout = sleep_ms(shard);
+        if (timeout > 0 && sl_port_sleep(shard->port))
+            sl_port_wait(shard->port, timeout);
+    }
+}
+
+void sl_shard_start(struct sl_shard *shard)
+{
+    char name[] = "shard-00";
+    name[6] = (char)('0' + shard->setup.index / 10);
+    name[7] = (char)('0' + shard->setup.index % 10);
+    shard->thread = sl_thread_start(name, run, shard);
+}
+
+void sl_shard_stop(struct sl_shard *shard)
+{
+    sl_port_signal(shard->port, SL_PORT_STOP);
+    sl_thread_join(&shard->thread);
+}
+
+static void destroy_streams(struct sl_shard *shard)
+{
+    uint64_t cursor = 0;
+    do {
+        struct sl_table_node *node = sl_table_walk(&shard->names, &cursor);
+        while (node != NULL) {
+            struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_name);
+            node = node->next;
+            sl_table_remove(&shard->names, &stream->by_name);
+            if (stream->forks > 0)
+                sl_table_remove(&shard->sources, &stream->by_id);
+            sl_account_subtract(shard->setup.streams, 1);
+            sl_account_subtract(shard->setup.account, sl_stream_destroy(&stream, &shard->media));
+        }
+    } while (cursor != 0);
+}
+
+void sl_shard_destroy(struct sl_shard **shard)
+{
+    struct sl_shard *last = *shard;
+    *shard = NULL;
+    SL_ASSERT(sl_link_is_empty(&last->gate));
+    struct sl_inbox_item *item = sl_inbox_take(&last->unpins_in);
+    while (item != NULL) {
+        struct sli_unpin *unpin = SL_OBJECT(item, struct sli_unpin, item);
+        item = item->next;
+        sl_memory_free(unpin);
+    }
+    destroy_streams(last);
+    sl_table_deinit(&last->names);
+    sl_table_deinit(&last->sources);
+    sl_media_set_deinit(&last->media);
+    sl_slab_deinit(&last->slab);
+    sl_port_destroy(&last->port);
+    sl_memory_free(last);
+}

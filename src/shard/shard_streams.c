@@ -1,0 +1,161 @@
+#include "base/assert.h"
+#include "base/memory.h"
+#include "shard/shard_internal.h"
+
+static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, struct sl_bytes name)
+{
+    for (struct sl_table_node *node = sl_table_bucket(&shard->names, hash); node != NULL;
+         node = node->next) {
+        struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_name);
+        if (node->hash == hash && sl_bytes_equal(sl_stream_name(stream), name))
+            return stream;
+    }
+    return NULL;
+}
+
+static void expire(struct sl_shard *shard, struct sl_stream *stream)
+{
+    sl_metrics_add(shard->setup.metrics, SL_METRIC_STREAMS_EXPIRED, 1);
+    sli_shard_remove(shard, stream);
+}
+
+struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct sl_bytes name,
+                                 enum sl_err *err)
+{
+    struct sl_stream *stream = lookup(shard, hash, name);
+    *err = SL_OK;
+    if (stream != NULL && sl_stream_has_expired(stream, &shard->now)) {
+        expire(shard, stream);
+        stream = lookup(shard, hash, name);
+    }
+    if (stream == NULL)
+        *err = SL_ERR_NOT_FOUND;
+    else if (stream->soft_deleted)
+        *err = SL_ERR_GONE;
+    return *err == SL_OK ? stream : NULL;
+}
+
+static uint64_t id_hash(uint64_t id)
+{
+    return id * UINT64_C(0x9e3779b97f4a7c15) ^ id >> 32;
+}
+
+struct sl_stream *sli_shard_source(struct sl_shard *shard, uint64_t id)
+{
+    for (struct sl_table_node *node = sl_table_bucket(&shard->sources, id_hash(id)); node != NULL;
+         node = node->next) {
+        struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
+        if (stream->id == id)
+            return stream;
+    }
+    return NULL;
+}
+
+static void buckets_grew(struct sl_shard *shard, size_t before)
+{
+    sl_account_add(shard->setup.account, sl_table_memory(&shard->names) - before);
+}
+
+void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
+{
+    size_t before = sl_table_memory(&shard->names);
+    sl_table_insert(&shard->names, &stream->by_name, hash);
+    buckets_grew(shard, before);
+    sl_account_add(shard->setup.account, sl_stream_memory(stream));
+    if (stream->lifetime != NULL)
+        sl_timer_set(&shard->wheel, &stream->lifetime->timer,
+                     sl_stream_deadline(stream, &shard->now));
+}
+
+static void end_waiting(struct sl_shard *shard, struct sl_stream *stream, enum sl_err err)
+{
+    for (struct sl_link *link; (link = sl_link_first(&stream->waiting)) != NULL;)
+        sli_shard_answer(shard, sli_shard_stop_waiting(shard, link), err, shard->removed_lsn);
+    sl_link_remove(&stream->to_wake);
+}
+
+/* The reference at the source is given back once the removal is durable. */
+static void release_source(struct sl_shard *shard, const struct sl_origin *origin)
+{
+    struct sli_unpin *unpin = sl_memory_alloc(sizeof(*unpin));
+    *unpin = (struct sli_unpin){
+        .gate_lsn = shard->removed_lsn,
+        .stream_id = origin->source_id,
+        .shard = origin->source_shard,
+    };
+    sl_link_init(&unpin->link);
+    sl_link_append(&shard->unpins_out, &unpin->link);
+}
+
+void sli_shard_free_settled(struct sl_shard *shard, struct sl_stream *stream)
+{
+    SL_ASSERT(stream->removed);
+    if (stream->unsettled == 0)
+        sl_account_subtract(shard->setup.account, sl_stream_destroy(&stream, &shard->media));
+}
+
+void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream)
+{
+    SL_ASSERT(!stream->removed);
+    shard->removed_lsn = stream->last_lsn = sli_shard_advance(shard);
+    if (stream->lifetime != NULL)
+        sl_timer_clear(&stream->lifetime->timer);
+    end_waiting(shard, stream, stream->forks > 0 ? SL_ERR_GONE : SL_ERR_NOT_FOUND);
+    if (stream->forks > 0) {
+        stream->soft_deleted = true;
+        return;
+    }
+    sl_table_remove(&shard->names, &stream->by_name);
+    sl_account_subtract(shard->setup.streams, 1);
+    stream->removed = true;
+    if (stream->origin != NULL)
+        release_source(shard, stream->origin);
+    sli_shard_free_settled(shard, stream);
+}
+
+void sli_shard_pin(struct sl_shard *shard, struct sl_stream *stream)
+{
+    if (stream->forks++ == 0)
+        sl_table_insert(&shard->sources, &stream->by_id, id_hash(stream->id));
+}
+
+void sli_shard_unpin(struct sl_shard *shard, uint64_t stream_id)
+{
+    struct sl_stream *stream = sli_shard_source(shard, stream_id);
+    SL_ASSERT(stream != NULL && stream->forks > 0);
+    if (--stream->forks > 0)
+        return;
+    sl_table_remove(&shard->sources, &stream->by_id);
+    if (stream->soft_deleted) {
+        stream->soft_deleted = false;
+        sli_shard_remove(shard, stream);
+    }
+}
+
+struct expiry {
+    struct sl_shard *shard;
+    uint64_t *expired;
+};
+
+static void on_lifetime(void *context, struct sl_timer *timer)
+{
+    const struct expiry *expiry = context;
+    struct sl_shard *shard = expiry->shard;
+    struct sl_stream *stream = SL_OBJECT(timer, struct sl_lifetime, timer)->stream;
+    if (sl_stream_has_expired(stream, &shard->now)) {
+        expire(shard, stream);
+        (*expiry->expired)++;
+        return;
+    }
+    /* Somebody touched it since: that is only looked at here, not at every access. */
+    uint64_t deadline = sl_stream_deadline(stream, &shard->now);
+    if (deadline <= shard->now.running_ms)
+        deadline = shard->now.running_ms + 1;
+    sl_timer_set(&shard->wheel, timer, deadline);
+}
+
+size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
+{
+    struct expiry expiry = { shard, expired };
+    return sl_timer_wheel_advance(&shard->wheel, shard->now.running_ms, max, on_lifetime, &expiry);
+}

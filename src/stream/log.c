@@ -1,0 +1,334 @@
+#include "stream/log.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "protocol/varint.h"
+
+enum {
+    CHUNK_BITS = 7,
+    CHUNK_EXTENTS = 1 << CHUNK_BITS,
+    CHUNK_MASK = CHUNK_EXTENTS - 1,
+};
+
+/* Walks the message boundaries of one extent. */
+struct boundary {
+    const struct sl_extent *extent;
+    const uint8_t *lengths;
+    size_t lengths_left;
+    uint64_t at;    /* position of the boundary */
+    uint32_t index; /* messages before it */
+};
+
+static struct sl_extent *extent_at(const struct sl_log *log, uint32_t index)
+{
+    return &log->chunks[index >> CHUNK_BITS][index & CHUNK_MASK];
+}
+
+static uint64_t extent_end(const struct sl_extent *extent)
+{
+    return extent->start + extent->size;
+}
+
+/* Extents that a log of `count` extents has room for: a power of two below one chunk, then chunks. */
+static size_t capacity_of(uint32_t count)
+{
+    if (count > CHUNK_EXTENTS)
+        return ((size_t)count + CHUNK_MASK) & ~(size_t)CHUNK_MASK;
+    size_t capacity = count == 0 ? 0 : 1;
+    while (capacity < count)
+        capacity *= 2;
+    return capacity;
+}
+
+/* Entries of the array of chunks: a power of two. */
+static size_t chunk_slots_of(uint32_t count)
+{
+    size_t chunks = (capacity_of(count) + CHUNK_MASK) >> CHUNK_BITS, slots = count == 0 ? 0 : 1;
+    while (slots < chunks)
+        slots *= 2;
+    return slots;
+}
+
+static size_t memory_of(uint32_t count)
+{
+    return capacity_of(count) * sizeof(struct sl_extent) +
+           chunk_slots_of(count) * sizeof(struct sl_extent *);
+}
+
+void sl_log_init(struct sl_log *log, uint64_t base)
+{
+    *log = (struct sl_log){ .base = base };
+}
+
+size_t sl_log_deinit(struct sl_log *log)
+{
+    size_t memory = sl_log_memory(log);
+    for (uint32_t i = 0; i < log->count; i++)
+        sl_block_unref(&extent_at(log, i)->block);
+    for (uint32_t i = 0; i < log->count; i += CHUNK_EXTENTS)
+        sl_memory_free(log->chunks[i >> CHUNK_BITS]);
+    sl_memory_free(log->chunks);
+    *log = (struct sl_log){ .base = 0 };
+    return memory;
+}
+
+uint64_t sl_log_end(const struct sl_log *log)
+{
+    return log->count == 0 ? log->base : extent_end(extent_at(log, log->count - 1));
+}
+
+size_t sl_log_memory(const struct sl_log *log)
+{
+    return memory_of(log->count);
+}
+
+static void make_room(struct sl_log *log)
+{
+    uint32_t count = log->count;
+    size_t capacity = capacity_of(count + 1), slots = chunk_slots_of(count + 1);
+    if (slots != chunk_slots_of(count))
+        log->chunks = sl_memory_grow(log->chunks, slots * sizeof(*log->chunks));
+    if (capacity == capacity_of(count))
+        return;
+    struct sl_extent **chunk = &log->chunks[count >> CHUNK_BITS];
+    if ((count & CHUNK_MASK) == 0)
+        *chunk = NULL;
+    size_t in_chunk = capacity > CHUNK_EXTENTS ? CHUNK_EXTENTS : capacity;
+    *chunk = sl_memory_grow(*chunk, in_chunk * sizeof(**chunk));
+}
+
+size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload *payload)
+{
+    SL_ASSERT(payload->bytes.size > 0);
+    SL_ASSERT(payload->bytes.size <= UINT32_MAX - payload->lengths.size);
+    SL_ASSERT(payload->count > 0);
+    size_t before = memory_of(log->count);
+    uint64_t end = sl_log_end(log);
+    make_room(log);
+    struct sl_place place = sl_slab_store(slab, payload);
+    log->count++;
+    *extent_at(log, log->count - 1) = (struct sl_extent){
+        .start = end,
+        .block = place.block,
+        .at = place.at,
+        .size = (uint32_t)payload->bytes.size,
+        .count = payload->count,
+        .lengths_size = (uint32_t)payload->lengths.size,
+    };
+    return memory_of(log->count) - before;
+}
+
+/* The extent that holds `position`; count when it is the end. */
+static uint32_t find(const struct sl_log *log, uint64_t position)
+{
+    uint32_t low = 0, high = log->count;
+    if (high > 0 && position >= extent_at(log, high - 1)->start) /* readers are mostly at the tail */
+        return position < extent_end(extent_at(log, high - 1)) ? high - 1 : high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (extent_end(extent_at(log, middle)) <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct boundary boundary_first(const struct sl_extent *extent)
+{
+    return (struct boundary){
+        .extent = extent,
+        .lengths = sl_block_data(extent->block) + extent->at + extent->size,
+        .lengths_left = extent->lengths_size,
+        .at = extent->start,
+    };
+}
+
+/* False after the last message. */
+static bool boundary_next(struct boundary *boundary)
+{
+    uint64_t length = boundary->extent->size;
+    if (boundary->index == boundary->extent->count)
+        return false;
+    if (boundary->extent->count > 1) {
+        size_t used = sl_varint_read(boundary->lengths, boundary->lengths_left, &length);
+        SL_ASSERT(used > 0);
+        boundary->lengths += used;
+        boundary->lengths_left -= used;
+    }
+    boundary->at += length;
+    boundary->index++;
+    return true;
+}
+
+/* The boundary at `position`, or the last one before it. */
+static struct boundary boundary_before(const struct sl_extent *extent, uint64_t position)
+{
+    struct boundary here = boundary_first(extent), next = here;
+    while (next.at < position && boundary_next(&next))
+        if (next.at <= position)
+            here = next;
+    return here;
+}
+
+/*
+ * End of a JSON page that begins at the boundary `start` in extent `first`: the last boundary up to
+ * start + page_size, but at least one message unless it may be empty.
+ */
+static uint64_t json_page_end(const struct sl_log *log, const struct sl_log_read *read,
+                              uint32_t first)
+{
+    uint64_t wanted = read->start + read->page_size;
+    if (wanted >= read->bound)
+        return read->bound;
+    struct boundary last = boundary_before(extent_at(log, find(log, wanted)), wanted);
+    if (last.at > read->start)
+        return last.at;
+    if (read->may_be_empty)
+        return read->start;
+    struct boundary next = boundary_before(extent_at(log, first), read->start);
+    bool more = boundary_next(&next);
+    SL_ASSERT(more);
+    return next.at < read->bound ? next.at : read->bound;
+}
+
+static void add_slice(struct sl_pieces *pieces, struct sl_block *block, const uint8_t *data,
+                      size_t size)
+{
+    struct sl_bytes *last = pieces->count == 0 ? NULL : &pieces->slices[pieces->count - 1];
+    if (last != NULL && pieces->blocks[pieces->count - 1] == block &&
+        last->data + last->size == data) {
+        last->size += size;
+        return;
+    }
+    SL_ASSERT(pieces->count < SL_READ_SLICES_MAX);
+    pieces->slices[pieces->count] = sl_bytes(data, size);
+    pieces->blocks[pieces->count] = sl_block_ref(block);
+    pieces->count++;
+}
+
+struct span {
+    const uint8_t *data;
+    size_t size;
+};
+
+/* What of [start, next) lies in this extent. */
+static struct span span_of(const struct sl_extent *extent, uint64_t start, uint64_t next)
+{
+    uint64_t from = start > extent->start ? start - extent->start : 0;
+    uint64_t to = next < extent_end(extent) ? next - extent->start : extent->size;
+    return (struct span){ sl_block_data(extent->block) + extent->at + from, to - from };
+}
+
+/* Copies [start, next) into one block of its own. */
+static void copy_out(const struct sl_log *log, const struct sl_log_read *read, uint32_t first,
+                     struct sl_account *account, struct sl_pieces *pieces)
+{
+    struct sl_block *block = sl_block_create(read->next - read->start, account);
+    uint8_t *to = sl_block_data(block);
+    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
+        struct span span = span_of(extent_at(log, i), read->start, read->next);
+        memcpy(to, span.data, span.size);
+        to += span.size;
+    }
+    add_slice(pieces, block, sl_block_data(block), read->next - read->start);
+    sl_block_unref(&block);
+}
+
+/* By reference if the runs of [start, next) fit into the room that is left. */
+static void collect(const struct sl_log *log, const struct sl_log_read *read, uint32_t first,
+                    struct sl_account *account, struct sl_pieces *pieces)
+{
+    uint32_t room = SL_READ_SLICES_MAX - pieces->count, runs = 0;
+    const uint8_t *end = NULL;
+    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
+        struct span span = span_of(extent_at(log, i), read->start, read->next);
+        runs += span.data != end;
+        end = span.data + span.size;
+        if (runs > room) {
+            copy_out(log, read, first, account, pieces);
+            return;
+        }
+    }
+    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
+        struct span span = span_of(extent_at(log, i), read->start, read->next);
+        add_slice(pieces, extent_at(log, i)->block, span.data, span.size);
+    }
+}
+
+enum sl_err sl_log_read(const struct sl_log *log, struct sl_log_read *read,
+                        struct sl_account *account, struct sl_pieces *pieces)
+{
+    SL_ASSERT(read->start >= log->base && read->start <= read->bound);
+    SL_ASSERT(read->bound <= sl_log_end(log));
+    SL_ASSERT(pieces->count < SL_READ_SLICES_MAX);
+    uint64_t bound = read->limit != 0 && read->limit < read->bound ? read->limit : read->bound;
+    read->next = read->page_end = read->start;
+    if (read->start >= bound)
+        return SL_OK;
+    uint32_t first = find(log, read->start);
+    if (read->limit != 0) {
+        read->page_end = bound;
+    } else if (read->json) {
+        if (boundary_before(extent_at(log, first), read->start).at != read->start)
+            return SL_ERR_INVALID_OFFSET;
+        read->page_end = json_page_end(log, read, first);
+    } else {
+        read->page_end = bound - read->start > read->page_size ? read->start + read->page_size
+                                                               : bound;
+    }
+    uint64_t wanted = read->start + read->piece_size;
+    read->next = wanted < read->page_end ? wanted : read->page_end;
+    if (read->next > read->start)
+        collect(log, read, first, account, pieces);
+    return SL_OK;
+}
+
+void sl_pieces_join(struct sl_pieces *pieces, struct sl_account *account)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < pieces->count; i++)
+        size += pieces->slices[i].size;
+    struct sl_block *block = sl_block_create(size, account);
+    uint8_t *to = sl_block_data(block);
+    for (uint32_t i = 0; i < pieces->count; i++) {
+        memcpy(to, pieces->slices[i].data, pieces->slices[i].size);
+        to += pieces->slices[i].size;
+    }
+    sl_pieces_clear(pieces);
+    add_slice(pieces, block, sl_block_data(block), size);
+    sl_block_unref(&block);
+}
+
+void sl_pieces_clear(struct sl_pieces *pieces)
+{
+    for (uint32_t i = 0; i < pieces->count; i++)
+        sl_block_unref(&pieces->blocks[i]);
+    pieces->count = 0;
+}
+
+enum sl_err sl_log_resolve(const struct sl_log *log, uint64_t offset, uint64_t sub_offset,
+                           uint64_t bound, bool json, uint64_t *position)
+{
+    *position = offset;
+    if (offset == bound)
+        return sub_offset == 0 ? SL_OK : SL_ERR_INVALID_FORK_OFFSET;
+    const struct sl_extent *extent = extent_at(log, find(log, offset));
+    uint64_t end = extent_end(extent) < bound ? extent_end(extent) : bound;
+    if (!json) {
+        if (sub_offset > end - offset)
+            return SL_ERR_INVALID_FORK_OFFSET;
+        *position = offset + sub_offset;
+        return SL_OK;
+    }
+    struct boundary boundary = boundary_before(extent, offset);
+    if (boundary.at != offset)
+        return SL_ERR_INVALID_FORK_OFFSET;
+    for (uint64_t i = 0; i < sub_offset; i++)
+        if (!boundary_next(&boundary) || boundary.at > end)
+            return SL_ERR_INVALID_FORK_OFFSET;
+    *position = boundary.at;
+    return SL_OK;
+}

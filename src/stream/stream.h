@@ -1,0 +1,204 @@
+/*
+ * stream/stream.h - one stream: what it is, what it holds, what an operation does to it
+ *
+ * What     The state machine of the storage contract for a single stream. Decides and applies, in
+ *          memory, without waiting for anything.
+ * Why      Everything here is a function of the stream, the arguments and the time that is passed in,
+ *          so replay after a restart and the tests run the very same code.
+ * Thread   The shard that owns the stream.
+ *
+ * Two tails   `log` ends at the appended tail: what new operations are judged by. Readers see only
+ *             durable_tail and durable_closed, which follow when the change is durable.
+ *
+ * States      open -> closed            sl_stream_apply_append() with close
+ *             any -> soft-deleted       sl_stream_soften(): removed while forks read from it
+ *             any -> gone               sl_stream_destroy()
+ *
+ * Invariants  (1) log.base <= durable_tail <= sl_log_end(log)
+ *             (2) durable_closed implies closed and durable_tail == sl_log_end(log)
+ *             (3) soft_deleted implies forks > 0 and no waiting read
+ *             (4) a set lifetime timer belongs to a stream that is not soft-deleted
+ */
+#ifndef SL_STREAM_STREAM_H
+#define SL_STREAM_STREAM_H
+
+#include "base/limits.h"
+#include "base/link.h"
+#include "base/table.h"
+#include "base/timer_wheel.h"
+#include "stream/log.h"
+#include "stream/media.h"
+#include "stream/producer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Both clocks at one moment. */
+struct sl_now {
+    uint64_t running_ms; /* never goes back: sliding windows */
+    int64_t wall_ms;     /* for instants that clients name */
+};
+
+/* When a stream ends by itself; only streams that have an end have one. */
+struct sl_lifetime {
+    struct sl_timer timer;    /* in the wheel of the shard */
+    struct sl_stream *stream; /* borrowed: whose this is */
+    bool has_ttl;
+    bool has_expires_at;
+    bool inherited;           /* by a fork that asked for neither */
+    uint8_t expires_text_size;
+    uint64_t ttl_s;
+    int64_t expires_at_ms;
+    char expires_text[SL_EXPIRES_TEXT_SIZE_MAX + 1];
+};
+
+/* Who may append what next; only streams with producers or a sequence have one. */
+struct sl_writers {
+    struct sl_producer_set producers;
+    struct sl_producer_state *closer; /* borrowed from producers: whose tuple closed the stream */
+    bool has_seq;
+    uint16_t seq_size;
+    char seq[SL_SEQ_SIZE_MAX]; /* highest Stream-Seq that was accepted */
+};
+
+/* One ancestor's share of what a fork inherited. */
+struct sl_ancestor {
+    uint32_t shard;
+    uint64_t stream_id;
+    uint64_t up_to; /* this ancestor has what lies before; the next one in the array what is older */
+};
+
+/* Where the inherited bytes are: any position is one hop away. */
+struct sl_lineage {
+    uint32_t count; /* 1 to SL_FORK_DEPTH_MAX */
+    struct sl_ancestor ancestors[1]; /* nearest first, up_to falling; allocated behind */
+};
+
+/* What a fork was made of, as asked, to recognise the same request again. */
+struct sl_origin {
+    struct sl_lineage *lineage; /* owned; NULL when nothing is inherited */
+    uint32_t source_shard;      /* holds a reference for this fork ... */
+    uint64_t source_id;         /* ... at this stream */
+    uint64_t offset;            /* fork offset, or the tail of the source at that moment */
+    uint64_t sub_offset;
+    uint16_t source_size;
+    char source[1]; /* name; allocated behind */
+};
+
+struct sl_stream {
+    struct sl_table_node by_name;
+    struct sl_table_node by_id;   /* in a table only while forks > 0 */
+    uint64_t id;                  /* incarnation */
+    struct sl_media *media;       /* one use of it */
+    struct sl_log log;
+    uint64_t durable_tail;
+    uint64_t last_lsn;            /* of the last change; replies that show it wait for it */
+    uint64_t accessed_ms;         /* running clock */
+    struct sl_link waiting;       /* reads at the tail */
+    struct sl_link to_wake;       /* in the shard's list while those reads are to be answered */
+    struct sl_lifetime *lifetime; /* owned, or NULL */
+    struct sl_writers *writers;   /* owned, or NULL */
+    struct sl_origin *origin;     /* owned, or NULL: not a fork */
+    uint32_t forks;               /* that name this stream as their source */
+    uint32_t unsettled;           /* replies in the gate that will touch this stream */
+    bool closed;                  /* as appended */
+    bool durable_closed;
+    bool durable_created;         /* the CREATE is durable: readers may see the stream */
+    bool soft_deleted;
+    bool removed;                 /* in no table any more; freed when nothing is unsettled */
+    uint16_t name_size;
+    char name[1]; /* canonical; allocated behind */
+};
+
+/* What CREATE is told besides the arguments of its operation. */
+struct sl_stream_setup {
+    struct sl_bytes name;
+    struct sl_bytes content_type;          /* not empty */
+    const struct sl_stream_config *config; /* borrowed */
+    bool lifetime_inherited;               /* config's TTL or expiry is that of the source */
+    uint64_t id;
+    uint64_t base;                         /* 0, or the fork point */
+    struct sl_origin *origin;              /* owned by the stream from now on, or NULL */
+};
+
+/* Makes an open, empty stream that is in no table. The caller destroys it. */
+struct sl_stream *sl_stream_create(const struct sl_stream_setup *setup, struct sl_media_set *media,
+                                   const struct sl_now *now);
+/* Frees the stream and drops its payload. Returns the bytes that sl_stream_memory() said. */
+size_t sl_stream_destroy(struct sl_stream **stream, struct sl_media_set *media);
+
+/* Bytes of the stream's own state, without its payload. */
+size_t sl_stream_memory(const struct sl_stream *stream);
+
+static inline struct sl_bytes sl_stream_name(const struct sl_stream *stream)
+{
+    return sl_bytes(stream->name, stream->name_size);
+}
+
+/* Its time has come. A waiting read keeps a sliding window open. */
+bool sl_stream_has_expired(const struct sl_stream *stream, const struct sl_now *now);
+/* When to look again, on the running clock. The stream has a lifetime. */
+uint64_t sl_stream_deadline(const struct sl_stream *stream, const struct sl_now *now);
+
+/*
+ * Is this CREATE the one that made the stream, and is its closed flag the stream's? (protocol 5.1)
+ */
+bool sl_stream_matches(const struct sl_stream *stream, const struct sl_create *create);
+
+/* What an append turns out to be. */
+enum sl_verdict {
+    SL_VERDICT_REFUSED,
+    SL_VERDICT_NOTHING, /* a duplicate, or a close of what is closed: SL_OK, nothing changes */
+    SL_VERDICT_ACCEPTED,
+};
+
+struct sl_judgement {
+    enum sl_verdict verdict;
+    struct sl_producer_state *producer; /* of the append's producer id, or NULL */
+};
+
+/*
+ * Judges an append without changing the stream, in the order that operation.h says. `has_data`: the
+ * request had a body. `late_err`: what the session found wrong with the body, judged last.
+ */
+SL_NODISCARD enum sl_err sl_stream_judge(const struct sl_stream *stream, struct sl_append *append,
+                                         bool has_data, enum sl_err late_err,
+                                         unsigned producers_max, const struct sl_now *now,
+                                         struct sl_judgement *judgement);
+
+/*
+ * Applies an accepted append: payload (when not empty), producer state, sequence and closed flag
+ * together. Returns by how many bytes sl_stream_memory() changed.
+ */
+int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append *append,
+                               struct sl_judgement *judgement, struct sl_slab *slab,
+                               struct sl_payload *payload, unsigned producers_max,
+                               const struct sl_now *now);
+
+/* Payload and closed flag of a CREATE. Returns by how many bytes sl_stream_memory() changed. */
+int64_t sl_stream_apply_first(struct sl_stream *stream, struct sl_slab *slab,
+                              struct sl_payload *payload, bool close);
+
+/*
+ * The lineage of a fork of this stream at `position`, NULL when there is nothing before it. `shard`
+ * is the stream's own. The caller frees it.
+ */
+struct sl_lineage *sl_stream_lineage_at(const struct sl_stream *stream, uint32_t shard,
+                                        uint64_t position);
+/* Shortens a lineage to what lies before `position`; frees and clears it when that is nothing. */
+void sl_lineage_cut(struct sl_lineage **lineage, uint64_t position);
+/* The ancestor that has the byte at `position`, which is below log.base. */
+const struct sl_ancestor *sl_lineage_find(const struct sl_lineage *lineage, uint64_t position);
+
+/* Fills `view` as of this tail and closed flag. */
+void sl_stream_view(const struct sl_stream *stream, uint64_t tail, bool closed,
+                    const struct sl_now *now, struct sl_stream_view *view);
+
+/* Aborts when an invariant does not hold. */
+void sl_stream_check(const struct sl_stream *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,88 @@
+#include "base/memory.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+TEST(Memory, SizeZeroIsAnAllocationToo)
+{
+    void *plain = sl_memory_alloc(0);
+    void *zeroed = sl_memory_zalloc(0);
+    void *aligned = sl_memory_alloc_aligned(64, 0);
+    void *grown = sl_memory_grow(nullptr, 0);
+    grown = sl_memory_grow(grown, 0);
+    EXPECT_NE(plain, nullptr);
+    EXPECT_NE(zeroed, nullptr);
+    EXPECT_NE(aligned, nullptr);
+    EXPECT_NE(grown, nullptr);
+    sl_memory_free(plain);
+    sl_memory_free(zeroed);
+    sl_memory_free(aligned);
+    sl_memory_free(grown);
+}
+
+TEST(Memory, FreeTakesNull)
+{
+    sl_memory_free(nullptr);
+}
+
+TEST(Memory, ZallocGivesZeros)
+{
+    char zeros[1000] = {};
+    for (int round = 0; round < 10; round++) {
+        void *memory = sl_memory_zalloc(sizeof(zeros));
+        EXPECT_EQ(memcmp(memory, zeros, sizeof(zeros)), 0);
+        memset(memory, 0xff, sizeof(zeros));
+        sl_memory_free(memory);
+    }
+}
+
+TEST(Memory, GrowKeepsTheBytes)
+{
+    void *memory = sl_memory_alloc(6);
+    memcpy(memory, "sluice", 6);
+    memory = sl_memory_grow(memory, 1 << 20);
+    EXPECT_EQ(memcmp(memory, "sluice", 6), 0);
+    memory = sl_memory_grow(memory, 3);
+    EXPECT_EQ(memcmp(memory, "slu", 3), 0);
+    sl_memory_free(memory);
+}
+
+TEST(Memory, AlignsAsAsked)
+{
+    for (size_t alignment = sizeof(void *); alignment <= 4096; alignment *= 2) {
+        void *memory = sl_memory_alloc_aligned(alignment, 100);
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % alignment, 0u);
+        memset(memory, 1, 100);
+        sl_memory_free(memory);
+    }
+}
+
+TEST(Memory, UsableIsAtLeastWhatWasAskedForAndStaysTheSame)
+{
+    for (size_t size : { 0, 1, 24, 25, 1000, 300000 }) {
+        void *memory = sl_memory_alloc(size);
+        size_t usable = sl_memory_usable(memory);
+        EXPECT_GE(usable, size);
+        EXPECT_EQ(sl_memory_usable(memory), usable);
+        sl_memory_free(memory);
+    }
+}
+
+TEST(MemoryDeathTest, NoMemoryStopsTheProcess)
+{
+    volatile size_t too_much = SIZE_MAX / 2;
+    /* The second text is that of AddressSanitizer, which is faster than we are. */
+    const char *text = "out of memory|allocation size";
+    EXPECT_DEATH(sl_memory_free(sl_memory_alloc(too_much)), text);
+    EXPECT_DEATH(sl_memory_free(sl_memory_zalloc(too_much)), text);
+    EXPECT_DEATH(sl_memory_free(sl_memory_grow(nullptr, too_much)), text);
+    EXPECT_DEATH(sl_memory_free(sl_memory_alloc_aligned(64, too_much)), text);
+}
+
+TEST(MemoryDeathTest, RefusesAnAlignmentThatIsNoPowerOfTwo)
+{
+    volatile size_t alignment = 24;
+    EXPECT_DEATH(sl_memory_free(sl_memory_alloc_aligned(alignment, 1)), "panic");
+}

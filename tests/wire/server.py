@@ -1,0 +1,78 @@
+"""Starts a server binary, and stops it the way a supervisor would: SIGTERM, then a clean exit."""
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("SLUICE_BINARY", str(ROOT / "build" / "sluice"))
+READY_LINE = re.compile(r"sluice ready on (http://127\.0\.0\.1:(\d+))\n")
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 20
+
+
+class Server:
+    """A server in memory on a port of its own. The caller calls stop(), or kill() after a failure."""
+
+    def __init__(self, *options, binary=BINARY):
+        self.errors = tempfile.TemporaryFile("w+")
+        command = [binary, "serve", "--listen", "127.0.0.1:0", "--memory", *map(str, options)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True
+        )
+        self.pid = self.process.pid
+        try:
+            ready, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_S)
+            line = self.process.stdout.readline() if ready else ""
+            match = READY_LINE.fullmatch(line)
+            if match is None:
+                raise AssertionError(f"no ready line but {line!r}\n{self.stderr()}")
+        except BaseException:
+            self.kill()
+            raise
+        self.url, self.port = match[1], int(match[2])
+
+    def stderr(self):
+        """What the server has written to standard error so far."""
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def memory_bytes(self):
+        """Resident memory of the process."""
+        with open(f"/proc/{self.pid}/status") as status:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1]) * 1024
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_s=STOP_TIMEOUT_S):
+        """Waits for the exit, demands that it is clean, and returns the seconds that it took."""
+        start = time.monotonic()
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running {timeout_s} s after SIGTERM\n{self.stderr()}") from None
+        took_s = time.monotonic() - start
+        self.process.stdout.close()
+        if code != 0:
+            raise AssertionError(f"exit code {code}\n{self.stderr()}")
+        return took_s
+
+    def stop(self, timeout_s=STOP_TIMEOUT_S):
+        if not self.alive():
+            raise AssertionError(f"died with {self.process.returncode}\n{self.stderr()}")
+        self.terminate()
+        return self.wait(timeout_s)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
