@@ -28,17 +28,17 @@ struct sl_metrics_registry;
 
 /* 0 in a member means its default. */
 struct sl_engine_options {
-    unsigned shards;                   /* 1 to SL_SHARDS_MAX; default 1 */
-    unsigned producers_per_stream_max; /* default 10,000 */
-    uint64_t streams_max;              /* over all shards; default 4,000,000 */
-    uint64_t memory_budget_bytes;      /* stored bytes and stream state; default 1 GiB */
+    unsigned shards;                     /* 1 to SL_SHARDS_MAX; default 1 */
+    unsigned producers_per_stream_max;   /* default 10,000 */
+    uint64_t streams_max;                /* over all shards; default 4,000,000 */
+    uint64_t memory_budget_bytes;        /* stored bytes and stream state; default 1 GiB */
     struct sl_metrics_registry *metrics; /* borrowed for the engine's life; NULL: one of its own */
 };
 
 /* What the engine is doing, summed over its shards; every value is of some recent moment. */
 struct sl_engine_status {
-    uint64_t streams;            /* that exist, soft-deleted ones too */
-    uint64_t memory_used_bytes;  /* of memory_budget_bytes */
+    uint64_t streams;           /* that exist, soft-deleted ones too */
+    uint64_t memory_used_bytes; /* of memory_budget_bytes */
     uint64_t expired_total;
     uint64_t waiting_reads;
     unsigned shards;

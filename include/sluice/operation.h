@@ -71,17 +71,17 @@ struct sl_stream_config {
 
 /* What a successful CREATE, APPEND, READ or HEAD saw, in one coherent step. */
 struct sl_stream_view {
-    uint64_t id;                /* incarnation: never reused, so a re-created name differs */
-    uint64_t tail;              /* offset of the next append */
-    bool closed;                /* closed, and `tail` is final */
-    bool json;                  /* content type is application/json */
-    bool has_ttl;               /* `ttl_s` counts */
-    bool has_expires_at;        /* `expires_at_text` counts */
-    uint64_t ttl_s;             /* as configured, seconds */
-    int64_t expires_at_ms;      /* as configured, wall clock */
-    int64_t remaining_ms;       /* until expiry if nobody touches it again; -1: never expires */
-    uint8_t content_type_size;  /* bytes of content_type */
-    uint8_t expires_text_size;  /* bytes of expires_text */
+    uint64_t id;               /* incarnation: never reused, so a re-created name differs */
+    uint64_t tail;             /* offset of the next append */
+    bool closed;               /* closed, and `tail` is final */
+    bool json;                 /* content type is application/json */
+    bool has_ttl;              /* `ttl_s` counts */
+    bool has_expires_at;       /* `expires_at_text` counts */
+    uint64_t ttl_s;            /* as configured, seconds */
+    int64_t expires_at_ms;     /* as configured, wall clock */
+    int64_t remaining_ms;      /* until expiry if nobody touches it again; -1: never expires */
+    uint8_t content_type_size; /* bytes of content_type */
+    uint8_t expires_text_size; /* bytes of expires_text */
     char content_type[SL_CONTENT_TYPE_SIZE_MAX + 1]; /* verbatim; NUL follows */
     char expires_text[SL_EXPIRES_TEXT_SIZE_MAX + 1]; /* verbatim; NUL follows */
 };
@@ -131,17 +131,17 @@ struct sl_append {
     struct sl_bytes content_type; /* must match by media type; not looked at without data */
     const struct sl_bytes *parts; /* borrowed, the array too */
     size_t part_count;
-    bool close;                /* closed after this */
-    bool has_producer;         /* `producer` counts */
-    bool has_seq;              /* `seq` counts; not looked at by a close without data */
-    enum sl_err request_err;   /* an error of the caller's, answered only if the stream exists */
+    bool close;              /* closed after this */
+    bool has_producer;       /* `producer` counts */
+    bool has_seq;            /* `seq` counts; not looked at by a close without data */
+    enum sl_err request_err; /* an error of the caller's, answered only if the stream exists */
     struct sl_producer producer;
-    struct sl_bytes seq;       /* bytewise above the last accepted one */
+    struct sl_bytes seq; /* bytewise above the last accepted one */
     /* results, and operation.stream: tail is the next offset */
-    bool duplicate;              /* this producer tuple was accepted before; nothing was added */
-    uint64_t producer_epoch;     /* EPOCH_FENCED: the current one; duplicate: the current one */
-    uint64_t producer_sequence;  /* the highest accepted */
-    uint64_t expected_sequence;  /* SEQUENCE_GAP */
+    bool duplicate;             /* this producer tuple was accepted before; nothing was added */
+    uint64_t producer_epoch;    /* EPOCH_FENCED: the current one; duplicate: the current one */
+    uint64_t producer_sequence; /* the highest accepted */
+    uint64_t expected_sequence; /* SEQUENCE_GAP */
 };
 
 enum sl_read_from {
@@ -151,30 +151,30 @@ enum sl_read_from {
 };
 
 /*
- * READ: a coherent snapshot of [start, next) with the tail and the closed flag of that moment.
- * A page [start, page_end) ends at a message boundary of a JSON stream and holds at least one
+ * READ: a coherent snapshot of [start, next) with the tail and the closed flag of that moment. A
+ * page [start, page_end) ends at a message boundary of a JSON stream and holds at least one
  * message; the result carries its first piece, read on with `offset` = next and `limit` = page_end.
- * An offset beyond the tail gives no bytes and next = page_end = tail.
- * `wait`: at the tail of an open stream the operation is not answered until there are bytes, or the
- * stream is closed (SL_OK, no bytes, closed), deleted, expired (NOT_FOUND, GONE), or the caller
- * cancels (CANCELLED). This is `subscribe`: ask again from `next`, and nothing is ever missed.
- * Every read that finds the stream renews a sliding TTL, and no sliding TTL runs out while one waits.
+ * An offset beyond the tail gives no bytes and next = page_end = tail. `wait`: at the tail of an
+ * open stream the operation is not answered until there are bytes, or the stream is closed (SL_OK,
+ * no bytes, closed), deleted, expired (NOT_FOUND, GONE), or the caller cancels (CANCELLED). This is
+ * `subscribe`: ask again from `next`, and nothing is ever missed. Every read that finds the stream
+ * renews a sliding TTL, and no sliding TTL runs out while one waits.
  * Errors: NOT_FOUND GONE `request_err` INVALID_OFFSET CANCELLED OVERLOADED
  */
 struct sl_read {
     struct sl_bytes name;
     enum sl_read_from from;
     bool wait;
-    enum sl_err request_err;    /* as in sl_append */
-    uint64_t offset;            /* SL_READ_FROM_OFFSET */
-    uint64_t id;                /* not 0: only this incarnation, else NOT_FOUND */
-    uint64_t limit;             /* not 0: end of the page, as page_end of an earlier read said */
-    uint32_t page_size_max;     /* bytes of a page; 0: 4 MiB; one JSON message may be larger */
-    uint32_t piece_size_max;    /* bytes of a piece; 0: 256 KiB; may end inside a message */
+    enum sl_err request_err; /* as in sl_append */
+    uint64_t offset;         /* SL_READ_FROM_OFFSET */
+    uint64_t id;             /* not 0: only this incarnation, else NOT_FOUND */
+    uint64_t limit;          /* not 0: end of the page, as page_end of an earlier read said */
+    uint32_t page_size_max;  /* bytes of a page; 0: 4 MiB; one JSON message may be larger */
+    uint32_t piece_size_max; /* bytes of a piece; 0: 256 KiB; may end inside a message */
     /* results, and operation.stream */
-    uint64_t start;             /* resolved position */
-    uint64_t next;              /* after the bytes given here */
-    uint64_t page_end;          /* after the page */
+    uint64_t start;    /* resolved position */
+    uint64_t next;     /* after the bytes given here */
+    uint64_t page_end; /* after the page */
     uint32_t slice_count;
     struct sl_bytes slices[SL_READ_SLICES_MAX]; /* in order; valid until put */
 };
@@ -190,8 +190,8 @@ struct sl_remove {
 };
 
 /*
- * LIST: SCAN semantics: a stream that exists throughout is returned at least once (exactly once while
- * the number of streams does not shrink); bounded work per call, so a page may be empty while
+ * LIST: SCAN semantics: a stream that exists throughout is returned at least once (exactly once
+ * while the number of streams does not shrink); bounded work per call, so a page may be empty while
  * `next_cursor` is not 0. Soft-deleted and expired streams are not listed.
  */
 struct sl_list {
@@ -209,9 +209,9 @@ struct sl_cleanup {
 };
 
 struct sl_operation {
-    enum sl_operation_kind kind; /* fixed by take */
-    enum sl_err err;             /* result */
-    void *context;               /* the caller's, never looked at */
+    enum sl_operation_kind kind;  /* fixed by take */
+    enum sl_err err;              /* result */
+    void *context;                /* the caller's, never looked at */
     struct sl_stream_view stream; /* result */
     union {
 #define X(KIND, member, what) struct sl_##member member;

@@ -1,8 +1,8 @@
 /*
  * sluice/session.h - one thread's connection to an engine
  *
- * What     take an operation, fill in its arguments, submit it; poll gives it back with its results;
- *          put returns it to the session. Or `run`: submit and wait in one call.
+ * What     take an operation, fill in its arguments, submit it; poll gives it back with its
+ *          results; put returns it to the session. Or `run`: submit and wait in one call.
  * Why      The same API serves a simple embedder (run) and an event loop (submit, poll, fd).
  * Thread   The one thread that opened the session; different sessions never share anything.
  *
@@ -78,7 +78,10 @@ SL_NODISCARD bool sl_session_sleep(struct sl_session *session);
 /* After sleep, when the loop goes on for whatever reason. Clears the fd. Cheap when awake. */
 void sl_session_wake(struct sl_session *session);
 
-/* Submits, waits until it is done, returns its `err`. Other operations that end meanwhile stay for poll. */
+/*
+ * Submits, waits until it is done, returns its `err`. Other operations that end meanwhile stay for
+ * poll.
+ */
 enum sl_err sl_session_run(struct sl_session *session, struct sl_operation *op);
 
 /* Submitted and not yet polled. */

@@ -14,16 +14,19 @@
 extern "C" {
 #endif
 
-/* Makes an empty stream. `created` (may be NULL): false when it was there with this configuration. */
+/*
+ * Makes an empty stream. `created` (may be NULL): false when it was there with this configuration.
+ */
 SL_NODISCARD enum sl_err sl_storage_create_stream(struct sl_session *session, struct sl_bytes name,
                                                   const struct sl_stream_config *config,
                                                   bool *created);
 
 /* Makes a stream that holds `data` and is closed if `close`, in one step that others see whole. */
-SL_NODISCARD enum sl_err
-sl_storage_create_stream_with_data(struct sl_session *session, struct sl_bytes name,
-                                   const struct sl_stream_config *config, struct sl_bytes data,
-                                   bool close, bool *created);
+SL_NODISCARD enum sl_err sl_storage_create_stream_with_data(struct sl_session *session,
+                                                            struct sl_bytes name,
+                                                            const struct sl_stream_config *config,
+                                                            struct sl_bytes data, bool close,
+                                                            bool *created);
 
 /*
  * Makes a fork: it starts with what `source` holds before `offset` (NULL: before its tail) and then
@@ -47,19 +50,20 @@ SL_NODISCARD enum sl_err sl_storage_batch_append(struct sl_session *session, str
                                                  uint64_t *next_offset);
 
 /* Adds `data` once however often it is asked; `duplicate` (may be NULL): it was there already. */
-SL_NODISCARD enum sl_err
-sl_storage_append_with_producer(struct sl_session *session, struct sl_bytes name,
-                                struct sl_bytes content_type, const struct sl_producer *producer,
-                                struct sl_bytes data, bool close, bool *duplicate,
-                                uint64_t *next_offset);
+SL_NODISCARD enum sl_err sl_storage_append_with_producer(struct sl_session *session,
+                                                         struct sl_bytes name,
+                                                         struct sl_bytes content_type,
+                                                         const struct sl_producer *producer,
+                                                         struct sl_bytes data, bool close,
+                                                         bool *duplicate, uint64_t *next_offset);
 
 /* No more appends; SL_OK also when it was closed. */
 SL_NODISCARD enum sl_err sl_storage_close_stream(struct sl_session *session, struct sl_bytes name,
                                                  uint64_t *final_offset);
 
 /*
- * Copies up to `capacity` bytes from `offset` on. *size: how many; *view (may be NULL): the stream at
- * that moment. `wait`: blocks at the tail of an open stream until there is something.
+ * Copies up to `capacity` bytes from `offset` on. *size: how many; *view (may be NULL): the stream
+ * at that moment. `wait`: blocks at the tail of an open stream until there is something.
  */
 SL_NODISCARD enum sl_err sl_storage_read(struct sl_session *session, struct sl_bytes name,
                                          uint64_t offset, bool wait, void *buffer, size_t capacity,

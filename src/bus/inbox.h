@@ -1,9 +1,10 @@
 /*
  * bus/inbox.h - what nobody can refuse, from any thread to one
  *
- * What     An unbounded intrusive stack: items are pushed by any thread, the consumer takes them all.
- * Why      The UNPIN of a removed fork goes from shard to shard and must arrive however full the rings
- *          are; the item is allocated by its sender, so there is nothing to run out of.
+ * What     An unbounded intrusive stack: items are pushed by any thread, the consumer takes them
+ *          all.
+ * Why      The UNPIN of a removed fork goes from shard to shard and must arrive however full the
+ *          rings are; the item is allocated by its sender, so there is nothing to run out of.
  * Thread   push: any. take: the consumer. Signal the consumer's port after a push.
  */
 #ifndef SL_BUS_INBOX_H

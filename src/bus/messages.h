@@ -1,11 +1,11 @@
 /*
  * bus/messages.h - everything that travels between sessions and shards
  *
- * What     One message per operation. It goes to a shard with a request, comes back with the answer,
- *          and may go on to another shard with the next request of the same operation.
+ * What     One message per operation. It goes to a shard with a request, comes back with the
+ *          answer, and may go on to another shard with the next request of the same operation.
  * Why      One list of requests: the enum, the handlers and the dispatch come from it.
- * Thread   Whoever holds the message. Its session makes and frees it; between push and pop it belongs
- *          to the ring; a waiting read belongs to its shard until it is answered.
+ * Thread   Whoever holds the message. Its session makes and frees it; between push and pop it
+ *          belongs to the ring; a waiting read belongs to its shard until it is answered.
  *
  * Rules    (1) Every request has exactly one answer: the same message.
  *          (2) Messages of one session to one shard arrive in the order in which they were sent.
@@ -55,13 +55,13 @@ enum {
 
 /* A fork in the making: filled by PIN and RESOLVE, used by CREATE and UNPIN. */
 struct sl_fork_plan {
-    bool pinned;         /* the source holds a reference for this fork */
-    bool name_free;      /* answer to the first CREATE: go on */
-    bool resolve;        /* position is not known yet: `ancestor` has the bytes around it */
-    uint32_t shard;      /* of the source */
+    bool pinned;    /* the source holds a reference for this fork */
+    bool name_free; /* answer to the first CREATE: go on */
+    bool resolve;   /* position is not known yet: `ancestor` has the bytes around it */
+    uint32_t shard; /* of the source */
     uint64_t source_id;
-    uint64_t anchor;     /* the fork offset, or the tail of the source */
-    uint64_t position;   /* where the fork begins its own data */
+    uint64_t anchor;   /* the fork offset, or the tail of the source */
+    uint64_t position; /* where the fork begins its own data */
     struct sl_ancestor ancestor;
     struct sl_lineage *lineage; /* owned: of the source at `anchor`, later of the fork */
 };
@@ -81,8 +81,8 @@ struct sl_read_plan {
 struct sl_message {
     struct sl_operation op; /* first: what the caller of the session sees */
     enum sl_request request;
-    enum sl_err err;       /* answer */
-    uint64_t hash;         /* of the stream name that this request is about */
+    enum sl_err err;        /* answer */
+    uint64_t hash;          /* of the stream name that this request is about */
     uint32_t session_index; /* who gets the answer */
     /* CREATE and APPEND */
     bool has_data;                  /* the caller gave bytes */
@@ -95,15 +95,15 @@ struct sl_message {
     void *names;               /* owned: LIST's results */
 
     struct {
-        struct sl_link link; /* waiting for room in a ring, or done, or free */
-        struct sl_link all;  /* every message of the session */
-        uint32_t shard;      /* where it was sent last */
-        uint32_t cancels;    /* CANCELs on their way that name this message */
-        uint64_t queued_ms;  /* since when it waits for room */
-        bool under_way;      /* submitted, not polled */
-        bool done;           /* in the list of what can be polled */
-        bool cancelled;      /* the caller wants it back */
-        bool put;            /* the caller gave it back; freed when `cancels` is 0 */
+        struct sl_link link;        /* waiting for room in a ring, or done, or free */
+        struct sl_link all;         /* every message of the session */
+        uint32_t shard;             /* where it was sent last */
+        uint32_t cancels;           /* CANCELs on their way that name this message */
+        uint64_t queued_ms;         /* since when it waits for room */
+        bool under_way;             /* submitted, not polled */
+        bool done;                  /* in the list of what can be polled */
+        bool cancelled;             /* the caller wants it back */
+        bool put;                   /* the caller gave it back; freed when `cancels` is 0 */
         struct sl_json_split split; /* owned: memory for stored JSON */
         struct sl_buffer joined;    /* owned: memory for the parts of a batch */
     } session SL_OWNED_BY(sl_role_session);
@@ -114,8 +114,8 @@ struct sl_message {
         struct sl_stream *stream; /* borrowed; counted in its `unsettled` while in the gate */
         uint64_t tail;            /* durable tail of the stream from then on */
         bool closed;
-        bool again;               /* not an answer: handle the request again when the gate opens */
-        bool waiting;             /* in the stream's list of waiting reads */
+        bool again;   /* not an answer: handle the request again when the gate opens */
+        bool waiting; /* in the stream's list of waiting reads */
     } shard SL_OWNED_BY(sl_role_shard);
 };
 

@@ -7,9 +7,9 @@
  * Thread   signal: any producer. Everything else: the consumer.
  *
  * Rule     A producer pushes, then sets its bit. The consumer clears the word, then looks into the
- *          rings whose bits were set; it sleeps only by turning an empty word into the sleep flag. All
- *          three are full barriers on the same word, so a push is never overlooked. Of the producers
- *          that find a sleeper, exactly the first one writes the eventfd.
+ *          rings whose bits were set; it sleeps only by turning an empty word into the sleep flag.
+ *          All three are full barriers on the same word, so a push is never overlooked. Of the
+ *          producers that find a sleeper, exactly the first one writes the eventfd.
  */
 #ifndef SL_BUS_PORT_H
 #define SL_BUS_PORT_H
@@ -43,7 +43,9 @@ void sl_port_signal(struct sl_port *port, unsigned producer);
 /* The bits set since the last take; clears them and the sleep flag. */
 uint64_t sl_port_take(struct sl_port *port);
 
-/* True: the consumer sleeps now, and the fd becomes readable at the next signal. False: take first. */
+/*
+ * True: the consumer sleeps now, and the fd becomes readable at the next signal. False: take first.
+ */
 bool sl_port_sleep(struct sl_port *port);
 
 /* For a sleeping consumer without an event loop: blocks for at most timeout_ms (-1: no limit). */

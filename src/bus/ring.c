@@ -26,8 +26,8 @@ struct sl_ring {
 struct sl_ring *sl_ring_create(unsigned capacity)
 {
     SL_ASSERT(capacity >= 4 && (capacity & (capacity - 1)) == 0); /* what ck_ring_init asks for */
-    struct sl_ring *ring = sl_memory_alloc_aligned(
-        CK_MD_CACHELINE, sizeof(*ring) + capacity * sizeof(ring->slots[0]));
+    struct sl_ring *ring =
+        sl_memory_alloc_aligned(CK_MD_CACHELINE, sizeof(*ring) + capacity * sizeof(ring->slots[0]));
     ck_ring_init(&ring->ck, capacity);
     return ring;
 }

@@ -2,8 +2,9 @@
  * bus/route.h - which shard owns a name
  *
  * What     The keyed hash of a name and the shard that it belongs to.
- * Why      The top bits choose the shard, the low bits the slot in its table: both from one hash, which
- *          travels in the message. The key is secret, so that clients cannot aim at one shard.
+ * Why      The top bits choose the shard, the low bits the slot in its table: both from one hash,
+ *          which travels in the message. The key is secret, so that clients cannot aim at one
+ *          shard.
  * Thread   Any; read-only after it was made.
  */
 #ifndef SL_BUS_ROUTE_H

@@ -16,8 +16,10 @@ enum {
     SLAB_SIZE_MIN = 4096,
 };
 
-SL_STATIC_ASSERT((int)SL_SESSIONS_MAX <= (int)SL_PORT_PRODUCERS_MAX, "every session has a bit at a shard");
-SL_STATIC_ASSERT((int)SL_SHARDS_MAX <= (int)SL_PORT_PRODUCERS_MAX, "every shard has a bit at a session");
+SL_STATIC_ASSERT((int)SL_SESSIONS_MAX <= (int)SL_PORT_PRODUCERS_MAX,
+                 "every session has a bit at a shard");
+SL_STATIC_ASSERT((int)SL_SHARDS_MAX <= (int)SL_PORT_PRODUCERS_MAX,
+                 "every shard has a bit at a session");
 
 static size_t slab_size(uint64_t budget, unsigned shards)
 {

@@ -13,7 +13,8 @@ enum {
     LIST_SHARD_MASK = 0xff, /* low byte of a list cursor; a walk never uses it */
 };
 
-SL_STATIC_ASSERT((int)SL_SHARDS_MAX <= (int)LIST_SHARD_MASK, "a list cursor has room for the shard");
+SL_STATIC_ASSERT((int)SL_SHARDS_MAX <= (int)LIST_SHARD_MASK,
+                 "a list cursor has room for the shard");
 
 void sli_message_init_shard(struct sl_message *message) SL_RUNS_ON(sl_role_shard)
 {
@@ -98,8 +99,7 @@ static enum sl_err own_block(struct sl_engine *engine, struct sl_payload *payloa
 
 /* Turns what the caller gave into what is stored; what is wrong with it is judged last. */
 static void prepare_payload(struct sl_session *session, struct sl_message *message, bool json,
-                            const struct sl_bytes *parts, size_t count)
-    SL_RUNS_ON(sl_role_session)
+                            const struct sl_bytes *parts, size_t count) SL_RUNS_ON(sl_role_session)
 {
     if (!message->has_data)
         return;
@@ -235,10 +235,10 @@ static void on_resolve_answer(struct sl_session *session, struct sl_message *mes
 
 static enum sl_err check_append(const struct sl_append *append)
 {
-    if (append->has_producer && (append->producer.id.size == 0 ||
-                                 append->producer.id.size > SL_PRODUCER_ID_SIZE_MAX ||
-                                 append->producer.epoch > SL_PRODUCER_NUMBER_MAX ||
-                                 append->producer.sequence > SL_PRODUCER_NUMBER_MAX))
+    if (append->has_producer &&
+        (append->producer.id.size == 0 || append->producer.id.size > SL_PRODUCER_ID_SIZE_MAX ||
+         append->producer.epoch > SL_PRODUCER_NUMBER_MAX ||
+         append->producer.sequence > SL_PRODUCER_NUMBER_MAX))
         return SL_ERR_INVALID_PRODUCER;
     if (append->has_seq && append->seq.size > SL_SEQ_SIZE_MAX)
         return SL_ERR_INVALID_SEQ;
@@ -324,8 +324,8 @@ static void on_inherited_answer(struct sl_session *session, struct sl_message *m
     uint64_t got = message->err == SL_OK ? read->next - plan->offset : 0;
     bool exhausted = read->next == plan->ancestor.up_to && read->page_end == read->next;
     bool wanted = read->limit == 0 || read->next < read->limit;
-    if (message->err == SL_OK && (!exhausted || !wanted || got >= plan->piece_size ||
-                                  got >= plan->page_size)) {
+    if (message->err == SL_OK &&
+        (!exhausted || !wanted || got >= plan->piece_size || got >= plan->page_size)) {
         finish_read(session, message, SL_OK);
         return;
     }

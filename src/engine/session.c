@@ -24,8 +24,7 @@ static void prepare_slot(struct sl_engine *engine, uint32_t index)
     for (unsigned i = 0; i < engine->route.shards; i++) {
         slot->requests[i] = sl_ring_create(SL_RING_CAPACITY);
         slot->replies[i] = sl_ring_create(SL_RING_CAPACITY);
-        sl_shard_connect(engine->shards[i], index, slot->requests[i], slot->replies[i],
-                         slot->port);
+        sl_shard_connect(engine->shards[i], index, slot->requests[i], slot->replies[i], slot->port);
     }
 }
 
@@ -223,8 +222,7 @@ static void push_queued(struct sl_session *session, uint32_t shard, uint64_t now
     for (struct sl_link *link; (link = sl_link_first(queue)) != NULL;) {
         struct sl_message *message = SL_OBJECT(link, struct sl_message, session.link);
         sl_link_remove(link);
-        if (may_be_refused(message) &&
-            now_ms - message->session.queued_ms > SL_OVERLOAD_AGE_MS) {
+        if (may_be_refused(message) && now_ms - message->session.queued_ms > SL_OVERLOAD_AGE_MS) {
             session->in_flight--;
             sli_session_finish(session, message, SL_ERR_OVERLOADED);
         } else if (sl_ring_push(session->slot->requests[shard], message)) {

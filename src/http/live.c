@@ -125,6 +125,13 @@ void sli_member_fail(struct sli_member *member, enum sl_err err)
     }
 }
 
+bool sli_member_is_over(const struct sli_member *member)
+{
+    const struct sl_acceptor *acceptor = member->live->acceptor;
+    bool over = acceptor->draining || acceptor->now_ms >= member->end_ms;
+    return over && member->rest.page_end == 0;
+}
+
 static void set_alarm(struct sli_member *member)
 {
     struct sl_acceptor *acceptor = member->live->acceptor;
@@ -148,11 +155,11 @@ static void on_alarm(struct sl_alarm *alarm)
     struct sl_acceptor *acceptor = member->live->acceptor;
     SL_ASSERT(member->state != SLI_MEMBER_ENDING);
     if (acceptor->now_ms >= member->end_ms) {
-        if (member->sse)
+        if (member->sse && sli_member_is_over(member))
             sli_sse_end(member);
-        else if (member->state == SLI_MEMBER_WAITING)
+        else if (!member->sse && member->state == SLI_MEMBER_WAITING)
             sli_long_poll_answer_nothing(member, false);
-        return;
+        return; /* else it ends when its event, or its read, is done */
     }
     bool quiet = member->state == SLI_MEMBER_WAITING && !member->exchange->sending &&
                  member->rest.page_end == 0;
@@ -185,7 +192,7 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
         return;
     if (!sl_timer_is_set(&member->alarm.timer))
         set_alarm(member);
-    if (acceptor->draining) {
+    if (sli_member_is_over(member)) {
         sli_sse_end(member);
     } else if (at_tail) {
         sli_group_join(member);
@@ -213,7 +220,7 @@ static void long_poll_on_read(struct sli_member *member, struct sl_operation *op
         return;
     }
     sl_exchange_put(member->exchange);
-    if (closed || acceptor->draining || acceptor->now_ms >= member->end_ms) {
+    if (closed || sli_member_is_over(member)) {
         sli_long_poll_answer_nothing(member, closed);
         return;
     }
@@ -325,8 +332,9 @@ void sl_live_drain(struct sl_live *live)
     for (struct sl_link *link = live->members.next; link != &live->members; link = next) {
         struct sli_member *member = SL_OBJECT(link, struct sli_member, in_live);
         next = link->next; /* the member may be free after this */
-        if (member->state == SLI_MEMBER_READING || member->state == SLI_MEMBER_ENDING)
-            continue; /* on_read_done looks whether we are draining */
+        if (member->state == SLI_MEMBER_READING || member->state == SLI_MEMBER_ENDING ||
+            !sli_member_is_over(member))
+            continue; /* it ends when its event, or its read, is done */
         if (member->sse)
             sli_sse_end(member);
         else

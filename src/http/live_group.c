@@ -163,11 +163,15 @@ static size_t deliver_sse(struct sli_group *group, struct sli_member *member)
     struct sli_delivery *delivery = &group->delivery;
     bool fits = sli_delivery_fits(delivery, member->offset);
     size_t size = fits ? sli_delivery_event(delivery)->bytes.size : 0;
-    if (delivery->closed)
+    if (delivery->closed) {
         sli_group_leave(member);
-    else
-        sl_link_append(&group->waiting, &member->in_group);
+        sli_sse_send(member, delivery);
+        return size;
+    }
+    sl_link_append(&group->waiting, &member->in_group);
     sli_sse_send(member, delivery);
+    if (sli_member_is_over(member))
+        sli_sse_end(member);
     return size;
 }
 

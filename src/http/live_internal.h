@@ -72,6 +72,9 @@ void sli_member_read(struct sli_member *member);
 /* The same, if need be only when its client has taken what is being sent. */
 void sli_member_read_on(struct sli_member *member);
 
+/* Its time has come, or that of the server; but never inside an event, which would be lost. */
+bool sli_member_is_over(const struct sli_member *member);
+
 /* Live has nothing to do with its exchange any more. */
 void sli_member_free(struct sli_member *member);
 

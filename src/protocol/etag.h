@@ -3,8 +3,9 @@
  *
  * What     Format the tag of a range, and look for it in If-None-Match.
  * Why      Names the incarnation of a stream, not its path: a stream made again under the name
- * never validates old data. ":c" makes the closing of a stream a change. Thread   Any; pure. Format
- * '"' history, 16 hex digits '-' stream id, hex ':' start token ':' end token [':c'] '"'
+ *          never validates old data. ":c" makes the closing of a stream a change.
+ * Thread   Any; pure.
+ * Format   '"' history, 16 hex digits '-' stream id, hex ':' start token ':' end token [':c'] '"'
  */
 #ifndef SL_PROTOCOL_ETAG_H
 #define SL_PROTOCOL_ETAG_H

@@ -85,7 +85,7 @@ void sli_shard_answer_now(struct sl_shard *shard, struct sl_message *message, en
     shard->lanes_overflowing |= UINT64_C(1) << message->session_index;
 }
 
-static void enter_gate(struct sl_shard *shard, struct sl_message *message)
+static void enter_gate(struct sl_shard *shard, struct sl_message *message) SL_RUNS_ON(sl_role_shard)
 {
     message->shard.gate_lsn = shard->appended_lsn;
     sl_link_append(&shard->gate, &message->shard.link);
@@ -123,7 +123,7 @@ void sli_shard_retry_durable(struct sl_shard *shard, struct sl_message *message)
     enter_gate(shard, message);
 }
 
-static void retry_overflow(struct sl_shard *shard)
+static void retry_overflow(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     for (uint64_t lanes = shard->lanes_overflowing; lanes != 0; lanes &= lanes - 1) {
         unsigned index = (unsigned)__builtin_ctzll(lanes);
@@ -146,6 +146,7 @@ static void retry_overflow(struct sl_shard *shard)
 
 /* What a change made durable is shown to readers from now on. */
 static void publish(struct sl_shard *shard, const struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_stream *stream = message->shard.stream;
     SL_ASSERT(stream->unsettled > 0);
@@ -162,7 +163,7 @@ static void publish(struct sl_shard *shard, const struct sl_message *message)
         sl_link_append(&shard->to_wake, &stream->to_wake);
 }
 
-static void open_gate(struct sl_shard *shard)
+static void open_gate(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     for (struct sl_link *link; (link = sl_link_first(&shard->gate)) != NULL;) {
         struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
@@ -183,7 +184,7 @@ static void open_gate(struct sl_shard *shard)
     }
 }
 
-static void send_unpins(struct sl_shard *shard)
+static void send_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     for (struct sl_link *link; (link = sl_link_first(&shard->unpins_out)) != NULL;) {
         struct sli_unpin *unpin = SL_OBJECT(link, struct sli_unpin, link);
@@ -197,7 +198,7 @@ static void send_unpins(struct sl_shard *shard)
 }
 
 /* In memory everything is as durable as it gets as soon as it was applied. */
-static void commit(struct sl_shard *shard)
+static void commit(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     __atomic_store_n(&shard->durable_lsn, shard->appended_lsn, __ATOMIC_RELAXED);
     open_gate(shard);
@@ -206,7 +207,7 @@ static void commit(struct sl_shard *shard)
 
 /* ---- the loop ---- */
 
-static void take_unpins(struct sl_shard *shard)
+static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_inbox_item *item = sl_inbox_take(&shard->unpins_in);
     while (item != NULL) {
@@ -218,7 +219,7 @@ static void take_unpins(struct sl_shard *shard)
 }
 
 /* True: there may be more in this ring. */
-static bool drain(struct sl_shard *shard, struct sli_lane *lane)
+static bool drain(struct sl_shard *shard, struct sli_lane *lane) SL_RUNS_ON(sl_role_shard)
 {
     for (unsigned i = 0; i < SL_DRAIN_BATCH_MAX; i++) {
         struct sl_message *message = sl_ring_pop(lane->requests);
@@ -230,7 +231,7 @@ static bool drain(struct sl_shard *shard, struct sli_lane *lane)
     return true;
 }
 
-static void dispatch_next_turn(struct sl_shard *shard)
+static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_link now;
     sl_link_init(&now);
@@ -241,7 +242,7 @@ static void dispatch_next_turn(struct sl_shard *shard)
     }
 }
 
-static void signal_sessions(struct sl_shard *shard)
+static void signal_sessions(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     for (unsigned i = 0; i < SL_PORT_PRODUCERS_MAX; i++) {
         if (!shard->lanes[i].signal)
@@ -251,7 +252,7 @@ static void signal_sessions(struct sl_shard *shard)
     }
 }
 
-static int sleep_ms(struct sl_shard *shard)
+static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     if (shard->lanes_overflowing != 0)
         return OVERFLOW_RETRY_MS;
@@ -261,7 +262,7 @@ static int sleep_ms(struct sl_shard *shard)
     return next - now < SLEEP_MAX_MS ? (int)(next - now) : SLEEP_MAX_MS;
 }
 
-static void publish_metrics(struct sl_shard *shard)
+static void publish_metrics(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_metrics *metrics = shard->setup.metrics;
     sl_metrics_set(metrics, SL_METRIC_STREAMS, shard->names.count);
@@ -270,7 +271,7 @@ static void publish_metrics(struct sl_shard *shard)
 }
 
 /* One turn; returns the bits of the sessions whose rings may hold more. */
-static uint64_t turn(struct sl_shard *shard, uint64_t bits)
+static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_shard)
 {
     uint64_t more = 0;
     shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };

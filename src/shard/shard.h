@@ -8,8 +8,8 @@
  * Thread   create, start, stop, destroy: the engine's opener. Everything else: the shard.
  * Owns     Its streams, its thread, its port.
  *
- * A turn   requests of every session that signalled, in bounded batches -> commit -> gate -> waiting
- *          reads -> timer wheel -> sleep until the next signal or timer
+ * A turn   requests of every session that signalled, in bounded batches -> commit -> gate ->
+ *          waiting reads -> timer wheel -> sleep until the next signal or timer
  */
 #ifndef SL_SHARD_SHARD_H
 #define SL_SHARD_SHARD_H
@@ -52,8 +52,8 @@ void sl_shard_destroy(struct sl_shard **shard);
 struct sl_port *sl_shard_port(struct sl_shard *shard);
 
 /*
- * Connects session `index`: its rings and its port, borrowed until the shard is destroyed or another
- * session is connected there. Before the session's first signal.
+ * Connects session `index`: its rings and its port, borrowed until the shard is destroyed or
+ * another session is connected there. Before the session's first signal.
  */
 void sl_shard_connect(struct sl_shard *shard, uint32_t index, struct sl_ring *requests,
                       struct sl_ring *replies, struct sl_port *port);

@@ -13,7 +13,8 @@ enum {
 };
 
 #define X(KIND, handler, what)                                                                     \
-    static void shard_on_##handler(struct sl_shard *shard, struct sl_message *message);
+    static void shard_on_##handler(struct sl_shard *shard, struct sl_message *message)             \
+        SL_RUNS_ON(sl_role_shard);
 SL_REQUEST_LIST(X)
 #undef X
 
@@ -31,7 +32,7 @@ void sli_shard_dispatch(struct sl_shard *shard, struct sl_message *message)
 
 /* The stream, or NULL after the answer that there is none. */
 static struct sl_stream *find_or_answer(struct sl_shard *shard, struct sl_message *message,
-                                        struct sl_bytes name)
+                                        struct sl_bytes name) SL_RUNS_ON(sl_role_shard)
 {
     enum sl_err err;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, name, &err);
@@ -40,23 +41,25 @@ static struct sl_stream *find_or_answer(struct sl_shard *shard, struct sl_messag
     return stream;
 }
 
-static void touch(const struct sl_shard *shard, struct sl_stream *stream)
+static void touch(const struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
 {
     stream->accessed_ms = shard->now.running_ms;
 }
 
-static bool has_memory(const struct sl_shard *shard, size_t growth)
+static bool has_memory(const struct sl_shard *shard, size_t growth) SL_RUNS_ON(sl_role_shard)
 {
     return sl_account_bytes(shard->setup.account) + growth <= shard->setup.memory_budget_bytes;
 }
 
 static void refuse_memory(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     sl_metrics_add(shard->setup.metrics, SL_METRIC_MEMORY_REFUSALS, 1);
     sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, 0);
 }
 
 static void count_payload(struct sl_shard *shard, const struct sl_payload *payload)
+    SL_RUNS_ON(sl_role_shard)
 {
     if (payload->bytes.size == 0)
         return;
@@ -92,6 +95,7 @@ static bool inherits_lifetime(const struct sl_create *create)
 }
 
 static void create_stream(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_create *create = &message->op.u.create;
     struct sl_stream_setup setup = {
@@ -116,6 +120,7 @@ static void create_stream(struct sl_shard *shard, struct sl_message *message)
 }
 
 static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     const struct sl_create *create = &message->op.u.create;
     enum sl_err err;
@@ -152,6 +157,7 @@ static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
 
 static void accept_append(struct sl_shard *shard, struct sl_message *message,
                           struct sl_stream *stream, struct sl_judgement *judgement)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_append *append = &message->op.u.append;
     int64_t bytes =
@@ -170,6 +176,7 @@ static void accept_append(struct sl_shard *shard, struct sl_message *message,
 }
 
 static void shard_on_append(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_append *append = &message->op.u.append;
     struct sl_stream *stream = find_or_answer(shard, message, append->name);
@@ -205,7 +212,7 @@ static void shard_on_append(struct sl_shard *shard, struct sl_message *message)
 
 /* Fills the answer from the stream's own log at plan.offset, which is at or above log.base. */
 static enum sl_err read_own(struct sl_shard *shard, struct sl_stream *stream,
-                            struct sl_message *message, uint64_t bound)
+                            struct sl_message *message, uint64_t bound) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_read *read = &message->op.u.read;
     struct sl_read_plan *plan = &message->read;
@@ -225,7 +232,7 @@ static enum sl_err read_own(struct sl_shard *shard, struct sl_stream *stream,
 }
 
 static void answer_read(struct sl_shard *shard, struct sl_stream *stream,
-                        struct sl_message *message)
+                        struct sl_message *message) SL_RUNS_ON(sl_role_shard)
 {
     enum sl_err err = read_own(shard, stream, message, stream->durable_tail);
     sl_stream_view(stream, stream->durable_tail, stream->durable_closed, &shard->now,
@@ -234,7 +241,7 @@ static void answer_read(struct sl_shard *shard, struct sl_stream *stream,
 }
 
 static void wait_at_tail(struct sl_shard *shard, struct sl_stream *stream,
-                         struct sl_message *message)
+                         struct sl_message *message) SL_RUNS_ON(sl_role_shard)
 {
     message->shard.stream = stream;
     message->shard.waiting = true;
@@ -276,6 +283,7 @@ static void resolve_start(const struct sl_stream *stream, struct sl_message *mes
 }
 
 static void shard_on_read(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_read *read = &message->op.u.read;
     struct sl_read_plan *plan = &message->read;
@@ -314,6 +322,7 @@ static void shard_on_read(struct sl_shard *shard, struct sl_message *message)
 }
 
 static void shard_on_inherited(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_read_plan *plan = &message->read;
     struct sl_stream *stream = sli_shard_source(shard, plan->ancestor.stream_id);
@@ -324,6 +333,7 @@ static void shard_on_inherited(struct sl_shard *shard, struct sl_message *messag
 }
 
 static void shard_on_cancel(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_message *target = message->target;
     if (target->shard.waiting) {
@@ -337,6 +347,7 @@ static void shard_on_cancel(struct sl_shard *shard, struct sl_message *message)
 /* ---- HEAD, DELETE ---- */
 
 static void shard_on_head(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_stream *stream = find_or_answer(shard, message, message->op.u.head.name);
     if (stream == NULL)
@@ -351,6 +362,7 @@ static void shard_on_head(struct sl_shard *shard, struct sl_message *message)
 }
 
 static void shard_on_remove(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_stream *stream = find_or_answer(shard, message, message->op.u.remove.name);
     if (stream == NULL)
@@ -363,10 +375,9 @@ static void shard_on_remove(struct sl_shard *shard, struct sl_message *message)
 /* ---- LIST, CLEANUP ---- */
 
 static bool is_listed(const struct sl_shard *shard, const struct sl_stream *stream,
-                      struct sl_bytes prefix)
+                      struct sl_bytes prefix) SL_RUNS_ON(sl_role_shard)
 {
-    return stream->durable_created && !stream->soft_deleted &&
-           stream->name_size >= prefix.size &&
+    return stream->durable_created && !stream->soft_deleted && stream->name_size >= prefix.size &&
            (prefix.size == 0 || memcmp(stream->name, prefix.data, prefix.size) == 0) &&
            !sl_stream_has_expired(stream, &shard->now);
 }
@@ -390,6 +401,7 @@ static void set_names(struct sl_message *message, struct sl_buffer *text, const 
 }
 
 static void shard_on_list(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_list *list = &message->op.u.list;
     struct sl_buffer text = { .size = 0 }, sizes = { .size = 0 };
@@ -416,6 +428,7 @@ static void shard_on_list(struct sl_shard *shard, struct sl_message *message)
 }
 
 static void shard_on_cleanup(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     uint64_t *expired = &message->op.u.cleanup.expired;
     if (sli_shard_expire(shard, CLEANUP_BATCH_MAX, expired) == CLEANUP_BATCH_MAX)
@@ -451,6 +464,7 @@ static uint32_t depth_of(const struct sl_stream *stream)
 }
 
 static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     const struct sl_create *create = &message->op.u.create;
     struct sl_fork_plan *plan = &message->fork;
@@ -481,12 +495,14 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
 }
 
 static void shard_on_unpin(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     sli_shard_unpin(shard, message->fork.source_id);
     sli_shard_answer_now(shard, message, SL_OK);
 }
 
 static void shard_on_resolve(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_fork_plan *plan = &message->fork;
     const struct sl_stream *stream = sli_shard_source(shard, plan->ancestor.stream_id);

@@ -1,8 +1,10 @@
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "shard/shard_internal.h"
 
 static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, struct sl_bytes name)
+    SL_RUNS_ON(sl_role_shard)
 {
     for (struct sl_table_node *node = sl_table_bucket(&shard->names, hash); node != NULL;
          node = node->next) {
@@ -13,7 +15,7 @@ static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, str
     return NULL;
 }
 
-static void expire(struct sl_shard *shard, struct sl_stream *stream)
+static void expire(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
 {
     sl_metrics_add(shard->setup.metrics, SL_METRIC_STREAMS_EXPIRED, 1);
     sli_shard_remove(shard, stream);
@@ -51,7 +53,7 @@ struct sl_stream *sli_shard_source(struct sl_shard *shard, uint64_t id)
     return NULL;
 }
 
-static void buckets_grew(struct sl_shard *shard, size_t before)
+static void buckets_grew(struct sl_shard *shard, size_t before) SL_RUNS_ON(sl_role_shard)
 {
     sl_account_add(shard->setup.account, sl_table_memory(&shard->names) - before);
 }
@@ -68,6 +70,7 @@ void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t ha
 }
 
 static void end_waiting(struct sl_shard *shard, struct sl_stream *stream, enum sl_err err)
+    SL_RUNS_ON(sl_role_shard)
 {
     for (struct sl_link *link; (link = sl_link_first(&stream->waiting)) != NULL;)
         sli_shard_answer(shard, sli_shard_stop_waiting(shard, link), err, shard->removed_lsn);
@@ -76,6 +79,7 @@ static void end_waiting(struct sl_shard *shard, struct sl_stream *stream, enum s
 
 /* The reference at the source is given back once the removal is durable. */
 static void release_source(struct sl_shard *shard, const struct sl_origin *origin)
+    SL_RUNS_ON(sl_role_shard)
 {
     struct sli_unpin *unpin = sl_memory_alloc(sizeof(*unpin));
     *unpin = (struct sli_unpin){
@@ -141,6 +145,7 @@ static void on_lifetime(void *context, struct sl_timer *timer)
 {
     const struct expiry *expiry = context;
     struct sl_shard *shard = expiry->shard;
+    sl_thread_assert_shard(shard->setup.index);
     struct sl_stream *stream = SL_OBJECT(timer, struct sl_lifetime, timer)->stream;
     if (sl_stream_has_expired(stream, &shard->now)) {
         expire(shard, stream);

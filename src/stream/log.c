@@ -31,7 +31,9 @@ static uint64_t extent_end(const struct sl_extent *extent)
     return extent->start + extent->size;
 }
 
-/* Extents that a log of `count` extents has room for: a power of two below one chunk, then chunks. */
+/*
+ * Extents that a log of `count` extents has room for: a power of two below one chunk, then chunks.
+ */
 static size_t capacity_of(uint32_t count)
 {
     if (count > CHUNK_EXTENTS)
@@ -124,7 +126,8 @@ size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload
 static uint32_t find(const struct sl_log *log, uint64_t position)
 {
     uint32_t low = 0, high = log->count;
-    if (high > 0 && position >= extent_at(log, high - 1)->start) /* readers are mostly at the tail */
+    if (high > 0 &&
+        position >= extent_at(log, high - 1)->start) /* readers are mostly at the tail */
         return position < extent_end(extent_at(log, high - 1)) ? high - 1 : high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -276,8 +279,8 @@ enum sl_err sl_log_read(const struct sl_log *log, struct sl_log_read *read,
             return SL_ERR_INVALID_OFFSET;
         read->page_end = json_page_end(log, read, first);
     } else {
-        read->page_end = bound - read->start > read->page_size ? read->start + read->page_size
-                                                               : bound;
+        read->page_end =
+            bound - read->start > read->page_size ? read->start + read->page_size : bound;
     }
     uint64_t wanted = read->start + read->piece_size;
     read->next = wanted < read->page_end ? wanted : read->page_end;

@@ -1,8 +1,8 @@
 /*
  * stream/log.h - what a stream holds, as extents
  *
- * What     One extent per append, in order and without gaps: position, block, length, messages. So the
- *          extents are also the index of append boundaries.
+ * What     One extent per append, in order and without gaps: position, block, length, messages. So
+ *          the extents are also the index of append boundaries.
  * Why      Extents are kept in chunks that never move, so a stream of ten million appends grows
  *          without a stall and an idle stream of one append costs one small chunk.
  * Thread   The shard that owns the stream.
@@ -23,12 +23,12 @@ extern "C" {
 #endif
 
 struct sl_extent {
-    uint64_t start;        /* position in the stream */
+    uint64_t start;         /* position in the stream */
     struct sl_block *block; /* owned reference */
-    uint32_t at;           /* of the payload in the block */
-    uint32_t size;         /* bytes of payload */
-    uint32_t count;        /* messages; bytes: 1 */
-    uint32_t lengths_size; /* bytes of varint lengths behind the payload; 0 unless count > 1 */
+    uint32_t at;            /* of the payload in the block */
+    uint32_t size;          /* bytes of payload */
+    uint32_t count;         /* messages; bytes: 1 */
+    uint32_t lengths_size;  /* bytes of varint lengths behind the payload; 0 unless count > 1 */
 };
 
 struct sl_log {

@@ -4,8 +4,8 @@
  * What     Per producer id the epoch and the highest accepted sequence; says what an append is.
  * Why      Protocol section 5.2.1: a retried append must be recognised, a zombie must be fenced.
  * Thread   The shard that owns the stream.
- * Owns     The states; bounded per stream. At the bound the one that was idle longest gives way if it
- *          was idle for a week.
+ * Owns     The states; bounded per stream. At the bound the one that was idle longest gives way if
+ *          it was idle for a week.
  */
 #ifndef SL_STREAM_PRODUCER_H
 #define SL_STREAM_PRODUCER_H
@@ -44,8 +44,8 @@ size_t sl_producer_set_memory(const struct sl_producer_set *set);
 struct sl_producer_state *sl_producer_find(const struct sl_producer_set *set, struct sl_bytes id);
 
 /*
- * What an append with this tuple is; `state` may be NULL. Changes nothing. Sets `duplicate` (and the
- * current epoch and sequence with it), or the members that belong to the error.
+ * What an append with this tuple is; `state` may be NULL. Changes nothing. Sets `duplicate` (and
+ * the current epoch and sequence with it), or the members that belong to the error.
  * Errors: EPOCH_FENCED INVALID_PRODUCER_STATE SEQUENCE_GAP
  */
 SL_NODISCARD enum sl_err sl_producer_judge(const struct sl_producer_state *state,

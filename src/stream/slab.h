@@ -3,8 +3,8 @@
  *
  * What     Copies payloads one behind the other into dense refcounted blocks (slabs); a large
  *          payload keeps a block of its own, by reference.
- * Why      A lone 256-byte append must not cost a page, and a reader must be able to keep bytes alive
- *          without asking the shard: whoever drops the last reference frees the block.
+ * Why      A lone 256-byte append must not cost a page, and a reader must be able to keep bytes
+ *          alive without asking the shard: whoever drops the last reference frees the block.
  * Thread   The shard that owns the streams.
  * Owns     One reference to the block that is being filled.
  */
@@ -33,9 +33,9 @@ struct sl_place {
 };
 
 struct sl_slab {
-    struct sl_block *block; /* owned: being filled, or NULL */
-    size_t used;            /* bytes of it */
-    size_t size;            /* bytes of a new one */
+    struct sl_block *block;     /* owned: being filled, or NULL */
+    size_t used;                /* bytes of it */
+    size_t size;                /* bytes of a new one */
     struct sl_account *account; /* borrowed: of the engine; counts every block */
 };
 
@@ -43,7 +43,9 @@ struct sl_slab {
 void sl_slab_init(struct sl_slab *slab, size_t size, struct sl_account *account);
 void sl_slab_deinit(struct sl_slab *slab);
 
-/* Bytes that storing this payload would add to the account; 0 when it fits into the current block. */
+/*
+ * Bytes that storing this payload would add to the account; 0 when it fits into the current block.
+ */
 size_t sl_slab_growth(const struct sl_slab *slab, const struct sl_payload *payload);
 
 /* Stores the payload; takes over its block and clears it. */

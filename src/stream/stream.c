@@ -12,8 +12,7 @@ static size_t name_bytes(size_t size)
 
 static size_t lineage_bytes(const struct sl_lineage *lineage)
 {
-    return lineage == NULL ? 0
-                           : sizeof(*lineage) + lineage->count * sizeof(lineage->ancestors[0]);
+    return lineage == NULL ? 0 : sizeof(*lineage) + lineage->count * sizeof(lineage->ancestors[0]);
 }
 
 static struct sl_lifetime *lifetime_create(struct sl_stream *stream,
@@ -157,8 +156,8 @@ static bool is_closing_tuple(const struct sl_stream *stream, const struct sl_app
 {
     const struct sl_producer_state *closer =
         stream->writers == NULL ? NULL : stream->writers->closer;
-    return closer != NULL && append->has_producer &&
-           append->producer.epoch == closer->epoch && append->producer.sequence == closer->sequence &&
+    return closer != NULL && append->has_producer && append->producer.epoch == closer->epoch &&
+           append->producer.sequence == closer->sequence &&
            sl_bytes_equal(append->producer.id, sl_bytes(closer->id, closer->id_size));
 }
 
@@ -241,9 +240,9 @@ int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append 
     int64_t bytes = 0;
     if (append->has_producer) {
         struct sl_writers *writers = writers_of(stream, &bytes);
-        judgement->producer = sl_producer_accept(&writers->producers, judgement->producer,
-                                                 &append->producer, producers_max,
-                                                 now->running_ms, &bytes);
+        judgement->producer =
+            sl_producer_accept(&writers->producers, judgement->producer, &append->producer,
+                               producers_max, now->running_ms, &bytes);
         if (append->close)
             writers->closer = judgement->producer;
     }

@@ -3,8 +3,8 @@
  *
  * What     The state machine of the storage contract for a single stream. Decides and applies, in
  *          memory, without waiting for anything.
- * Why      Everything here is a function of the stream, the arguments and the time that is passed in,
- *          so replay after a restart and the tests run the very same code.
+ * Why      Everything here is a function of the stream, the arguments and the time that is passed
+ *          in, so replay after a restart and the tests run the very same code.
  * Thread   The shard that owns the stream.
  *
  * Two tails   `log` ends at the appended tail: what new operations are judged by. Readers see only
@@ -46,7 +46,7 @@ struct sl_lifetime {
     struct sl_stream *stream; /* borrowed: whose this is */
     bool has_ttl;
     bool has_expires_at;
-    bool inherited;           /* by a fork that asked for neither */
+    bool inherited; /* by a fork that asked for neither */
     uint8_t expires_text_size;
     uint64_t ttl_s;
     int64_t expires_at_ms;
@@ -66,12 +66,13 @@ struct sl_writers {
 struct sl_ancestor {
     uint32_t shard;
     uint64_t stream_id;
-    uint64_t up_to; /* this ancestor has what lies before; the next one in the array what is older */
+    uint64_t
+        up_to; /* this ancestor has what lies before; the next one in the array what is older */
 };
 
 /* Where the inherited bytes are: any position is one hop away. */
 struct sl_lineage {
-    uint32_t count; /* 1 to SL_FORK_DEPTH_MAX */
+    uint32_t count;                  /* 1 to SL_FORK_DEPTH_MAX */
     struct sl_ancestor ancestors[1]; /* nearest first, up_to falling; allocated behind */
 };
 
@@ -88,9 +89,9 @@ struct sl_origin {
 
 struct sl_stream {
     struct sl_table_node by_name;
-    struct sl_table_node by_id;   /* in a table only while forks > 0 */
-    uint64_t id;                  /* incarnation */
-    struct sl_media *media;       /* one use of it */
+    struct sl_table_node by_id; /* in a table only while forks > 0 */
+    uint64_t id;                /* incarnation */
+    struct sl_media *media;     /* one use of it */
     struct sl_log log;
     uint64_t durable_tail;
     uint64_t last_lsn;            /* of the last change; replies that show it wait for it */
@@ -104,9 +105,9 @@ struct sl_stream {
     uint32_t unsettled;           /* replies in the gate that will touch this stream */
     bool closed;                  /* as appended */
     bool durable_closed;
-    bool durable_created;         /* the CREATE is durable: readers may see the stream */
+    bool durable_created; /* the CREATE is durable: readers may see the stream */
     bool soft_deleted;
-    bool removed;                 /* in no table any more; freed when nothing is unsettled */
+    bool removed; /* in no table any more; freed when nothing is unsettled */
     uint16_t name_size;
     char name[1]; /* canonical; allocated behind */
 };
@@ -118,8 +119,8 @@ struct sl_stream_setup {
     const struct sl_stream_config *config; /* borrowed */
     bool lifetime_inherited;               /* config's TTL or expiry is that of the source */
     uint64_t id;
-    uint64_t base;                         /* 0, or the fork point */
-    struct sl_origin *origin;              /* owned by the stream from now on, or NULL */
+    uint64_t base;            /* 0, or the fork point */
+    struct sl_origin *origin; /* owned by the stream from now on, or NULL */
 };
 
 /* Makes an open, empty stream that is in no table. The caller destroys it. */

@@ -75,7 +75,7 @@ describe("create, append, read", () => {
     const handle = await create(BYTES_TYPE)
     const part = new Uint8Array(1 << 20).map((_, i) => (i * 31) % 251)
     for (let n = 0; n < 5; n++) await handle.append(part)
-    const content = await contentOf(handle.url)
+    const content = await (await stream({ url: handle.url, live: "long-poll" })).body()
     expect(content.length).toBe(5 * part.length)
     for (let n = 0; n < 5; n++) {
       const piece = content.subarray(n * part.length, (n + 1) * part.length)

@@ -132,7 +132,7 @@ TEST_P(WatchTest, EndsWithTheExpiry)
 
 TEST_P(WatchTest, EndsWithTheExpiryOfAForkedStream)
 {
-    Make("a", Plain().ExpiresAt(WallClock_ms() + 300));
+    Make("a", Plain().ExpiresAt(WallClock_ms() + 500));
     Make("fork", ForkOf("a").Ttl(1000));
     auto waiting = s().StartRead("a", FromNow().Wait());
     EXPECT_EQ(waiting->Result().err, SL_ERR_GONE);

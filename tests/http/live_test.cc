@@ -770,6 +770,32 @@ TEST_F(Live, AnSseResponseEndsAtTheEndOfItsLife)
     EXPECT_TRUE(slow->final);
 }
 
+TEST_F(Live, TheEndOfLifeWaitsForTheEndOfTheEvent)
+{
+    make_stream("s", "application/json");
+    Client *client = sse("s", "-1");
+    Client *slow = sse("s", "-1");
+    settle();
+    slow->slow = true;
+    append("s", "1,");
+    settle();
+    append("s", "\"" + std::string(1000000, 'x') + "\",");
+    append("s", "2,");
+    turn();
+    take(slow);
+    turn(); // both are inside the event now
+    acceptor.now_ms += 60000;
+    sl_timer_wheel_advance(&acceptor.wheel, acceptor.now_ms, 1000000, fire, nullptr);
+    slow->slow = false;
+    settle();
+    for (Client *reader : { client, slow }) {
+        EXPECT_TRUE(reader->final);
+        uint64_t next;
+        EXPECT_EQ(payload_of(reader->body, true, 0, &next).size(), next);
+        EXPECT_EQ(next, 2u + 1000003u) << "the event that was open, and nothing after it";
+    }
+}
+
 // ---- long-poll -----------------------------------------------------------------------------------
 
 TEST_F(Live, LongPollWithDataIsAnsweredAtOnce)

@@ -1,6 +1,5 @@
 """GET with live=sse (protocol 1.5 and 4): framing, order, and how a response ends."""
 import base64
-import json
 import time
 
 from case import BYTES, CLOSE, JSON, TEXT, ZERO, WireTest, token
@@ -251,8 +250,8 @@ class Lifetime(WireTest):
             while (event := events.event()) is not None:
                 if event.kind == "data":
                     seen += event.data
-                else:
-                    offset = json.loads(event.data)["streamNextOffset"]
+                    continue
+                offset = event.json()["streamNextOffset"]
                 self.append(b"x")
                 time.sleep(0.02)
         self.assertGreater(rounds, 2)
