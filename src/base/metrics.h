@@ -152,11 +152,22 @@ void sl_metrics_render(struct sl_metrics_registry *registry, struct sl_buffer *o
 /* Counts one request that was answered with `status`. */
 void sl_metrics_request(struct sl_metrics *metrics, enum sl_metric_operation operation, int status);
 
+/* Writes a number of this thread's that others may read. */
+static inline void sl_metrics_publish(uint64_t *number, uint64_t value)
+{
+    __atomic_store_n(number, value, __ATOMIC_RELAXED);
+}
+
+/* Reads such a number, of some recent moment; any thread. */
+static inline uint64_t sl_metrics_read(const uint64_t *number)
+{
+    return __atomic_load_n(number, __ATOMIC_RELAXED);
+}
+
 /* Raises a counter or a gauge. */
 static inline void sl_metrics_add(struct sl_metrics *metrics, enum sl_metric metric, uint64_t n)
 {
-    uint64_t value = __atomic_load_n(&metrics->value[metric], __ATOMIC_RELAXED);
-    __atomic_store_n(&metrics->value[metric], value + n, __ATOMIC_RELAXED);
+    sl_metrics_publish(&metrics->value[metric], sl_metrics_read(&metrics->value[metric]) + n);
 }
 
 /* Lowers a gauge; another thread may have raised it, since only the sum of all threads counts. */
@@ -169,13 +180,13 @@ static inline void sl_metrics_subtract(struct sl_metrics *metrics, enum sl_metri
 /* This thread's share, of some recent moment; any thread. */
 static inline uint64_t sl_metrics_get(const struct sl_metrics *metrics, enum sl_metric metric)
 {
-    return __atomic_load_n(&metrics->value[metric], __ATOMIC_RELAXED);
+    return sl_metrics_read(&metrics->value[metric]);
 }
 
 /* Sets this thread's share of a gauge. */
 static inline void sl_metrics_set(struct sl_metrics *metrics, enum sl_metric metric, uint64_t n)
 {
-    __atomic_store_n(&metrics->value[metric], n, __ATOMIC_RELAXED);
+    sl_metrics_publish(&metrics->value[metric], n);
 }
 
 #ifdef __cplusplus

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "protocol/number.h"
 
 enum {
     BACKLOG = 4096, /* connections; the kernel lowers it to its own limit */
@@ -23,19 +24,20 @@ static bool split(const char *address, char host[HOST_SIZE_MAX], char port[PORT_
     const char *colon = strrchr(address, ':');
     const char *start = address;
     const char *end = colon;
+    uint64_t number;
 
-    if (colon == NULL)
+    if (colon == NULL || !sl_number_parse(sl_bytes_of(colon + 1), UINT16_MAX, &number))
         return false;
-    if (*address == '[') {
-        if (end == start || end[-1] != ']')
+    if (*start == '[') {
+        if (*--end != ']')
             return false;
         start++;
-        end--;
+    } else if (memchr(start, ':', (size_t)(end - start)) != NULL) {
+        return false;
     }
     size_t host_size = (size_t)(end - start);
     size_t port_size = strlen(colon + 1);
-    if (host_size >= HOST_SIZE_MAX || port_size == 0 || port_size >= PORT_SIZE_MAX ||
-        strspn(colon + 1, "0123456789") != port_size)
+    if (host_size >= HOST_SIZE_MAX || port_size >= PORT_SIZE_MAX)
         return false;
     memcpy(host, start, host_size);
     host[host_size] = '\0';

@@ -205,7 +205,6 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
 /* May free the member. */
 static void long_poll_on_read(struct sli_member *member, struct sl_operation *op)
 {
-    struct sl_acceptor *acceptor = member->live->acceptor;
     const struct sl_query *query = &member->exchange->query;
     bool beyond = query->from == SL_READ_FROM_OFFSET && query->offset > op->stream.tail;
     bool closed = op->stream.closed;

@@ -47,17 +47,17 @@ void sl_shard_connect(struct sl_shard *shard, uint32_t index, struct sl_ring *re
 
 uint64_t sl_shard_appended_lsn(const struct sl_shard *shard)
 {
-    return __atomic_load_n(&shard->appended_lsn, __ATOMIC_RELAXED);
+    return sl_metrics_read(&shard->appended_lsn);
 }
 
 uint64_t sl_shard_durable_lsn(const struct sl_shard *shard)
 {
-    return __atomic_load_n(&shard->durable_lsn, __ATOMIC_RELAXED);
+    return sl_metrics_read(&shard->durable_lsn);
 }
 
 uint64_t sl_shard_waiting_reads(const struct sl_shard *shard)
 {
-    return __atomic_load_n(&shard->waiting_reads, __ATOMIC_RELAXED);
+    return sl_metrics_read(&shard->waiting_reads);
 }
 
 const struct sl_metrics *sl_shard_metrics(const struct sl_shard *shard)
@@ -68,7 +68,7 @@ const struct sl_metrics *sl_shard_metrics(const struct sl_shard *shard)
 uint64_t sli_shard_advance(struct sl_shard *shard)
 {
     uint64_t lsn = shard->appended_lsn + 1;
-    __atomic_store_n(&shard->appended_lsn, lsn, __ATOMIC_RELAXED);
+    sl_metrics_publish(&shard->appended_lsn, lsn);
     return lsn;
 }
 
@@ -200,7 +200,7 @@ static void send_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 /* In memory everything is as durable as it gets as soon as it was applied. */
 static void commit(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    __atomic_store_n(&shard->durable_lsn, shard->appended_lsn, __ATOMIC_RELAXED);
+    sl_metrics_publish(&shard->durable_lsn, shard->appended_lsn);
     open_gate(shard);
     send_unpins(shard);
 }

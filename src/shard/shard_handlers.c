@@ -246,7 +246,7 @@ static void wait_at_tail(struct sl_shard *shard, struct sl_stream *stream,
     message->shard.stream = stream;
     message->shard.waiting = true;
     sl_link_append(&stream->waiting, &message->shard.link);
-    __atomic_store_n(&shard->waiting_reads, shard->waiting_reads + 1, __ATOMIC_RELAXED);
+    sl_metrics_publish(&shard->waiting_reads, shard->waiting_reads + 1);
 }
 
 struct sl_message *sli_shard_stop_waiting(struct sl_shard *shard, struct sl_link *link)
@@ -255,7 +255,7 @@ struct sl_message *sli_shard_stop_waiting(struct sl_shard *shard, struct sl_link
     SL_ASSERT(message->shard.waiting);
     sl_link_remove(link);
     message->shard.waiting = false;
-    __atomic_store_n(&shard->waiting_reads, shard->waiting_reads - 1, __ATOMIC_RELAXED);
+    sl_metrics_publish(&shard->waiting_reads, shard->waiting_reads - 1);
     return message;
 }
 

@@ -296,7 +296,7 @@ class ModelTest : public EngineTest
     }
     std::string AnyBytes()
     {
-        std::string bytes(OneIn(20) ? 60000 + Any(20000) : 1 + Any(40), 0);
+        std::string bytes(OneIn(40) ? 60000 + Any(20000) : 1 + Any(40), 0);
         char first = static_cast<char>(Any(256));
         for (size_t i = 0; i < bytes.size(); i++)
             bytes[i] = static_cast<char>(first + static_cast<char>(i * 7));

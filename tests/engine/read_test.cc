@@ -230,7 +230,7 @@ TEST_P(ReadTest, ResultsOutliveTheStream)
     const std::string data(200000, 'r');
     Make("a", Plain().Data(data));
     struct sl_operation *op = sl_session_take(s().get(), SL_OPERATION_READ);
-    Session::Fill(op, "a", FromStart());
+    Session::Fill(op, sl_bytes_of("a"), FromStart());
     ASSERT_EQ(sl_session_run(s().get(), op), SL_OK);
     ASSERT_EQ(s().Delete("a"), SL_OK);
     Make("a", Plain().Data(std::string(200000, 'n')));

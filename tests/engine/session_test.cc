@@ -9,7 +9,7 @@ TEST_P(SessionTest, TellsByItsDescriptorThatThereIsSomethingToPoll)
     Make("a");
     Session other(engine());
     struct sl_operation *op = sl_session_take(s().get(), SL_OPERATION_READ);
-    Session::Fill(op, "a", FromNow().Wait());
+    Session::Fill(op, sl_bytes_of("a"), FromNow().Wait());
     sl_session_submit(s().get(), op);
     EXPECT_EQ(sl_session_poll(s().get()), nullptr);
     EXPECT_EQ(sl_session_pending(s().get()), 1u);
@@ -92,14 +92,13 @@ TEST_P(SessionTest, ClosesWithReadsWaitingAndOperationsUnderWay)
 {
     Make("a");
     Session other(engine());
-    std::string name = "a", body = "x";
-    struct sl_bytes part = BytesOf(body);
+    struct sl_bytes name = sl_bytes_of("a"), part = sl_bytes_of("x");
     for (int i = 0; i < 100; i++) {
         struct sl_operation *read = sl_session_take(other.get(), SL_OPERATION_READ);
         Session::Fill(read, name, FromNow().Wait());
         sl_session_submit(other.get(), read);
         struct sl_operation *append = sl_session_take(other.get(), SL_OPERATION_APPEND);
-        append->u.append.name = BytesOf(name);
+        append->u.append.name = name;
         append->u.append.content_type = sl_bytes_of(kBytes);
         append->u.append.parts = &part;
         append->u.append.part_count = 1;

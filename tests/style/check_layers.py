@@ -25,8 +25,8 @@ OWNERS = {
     "ck_": ["bus/ring.c"],
     "openssl/": ["http/", "server/"],
     "pthread.h": ["base/thread.c"],
-    "stdatomic.h": ["base/block.c", "base/metrics.c", "bus/port.c"],
-    "sys/eventfd.h": ["bus/port.c"],
+    "stdatomic.h": ["bus/port.c"],
+    "sys/eventfd.h": ["bus/port.c", "bus/inbox.c"],
     "time.h": ["base/clock.c"],
     "sys/time.h": ["base/clock.c"],
     "assert.h": [],  # base/assert.h instead
@@ -46,8 +46,7 @@ CALLS = {
     r"clock_gettime|gettimeofday|time": ["base/clock.c"],
     r"pthread_\w+": ["base/thread.c"],
     r"__atomic_\w+|__sync_\w+": [
-        "base/block.c", "base/block.h", "base/metrics.c", "base/metrics.h", "bus/port.c", "bus/port.h"
-    ],
+        "base/block.c", "base/block.h", "base/metrics.c", "base/metrics.h", "bus/port.c", "bus/port.h", "bus/inbox.c"],
 }
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)

@@ -287,7 +287,7 @@ class Session
             : session_(session), name_(std::move(name)),
               op_(sl_session_take(session->get(), SL_OPERATION_READ))
         {
-            Fill(op_, name_, request);
+            Fill(op_, BytesOf(name_), request);
             op_->context = this;
             sl_session_submit(session->get(), op_);
             sl_session_flush(session->get());
@@ -355,10 +355,11 @@ class Session
         return session_;
     }
 
-    static void Fill(struct sl_operation *op, const std::string &name, const CreateRequest &request)
+    /* `name` and the strings of the request live until the operation is back. */
+    static void Fill(struct sl_operation *op, struct sl_bytes name, const CreateRequest &request)
     {
         struct sl_create *create = &op->u.create;
-        create->name = BytesOf(name);
+        create->name = name;
         create->config.content_type = BytesOf(request.content_type);
         create->config.has_ttl = request.has_ttl;
         create->config.ttl_s = request.ttl_s;
@@ -373,14 +374,14 @@ class Session
         create->fork_offset = request.offset;
         create->fork_sub_offset = request.sub_offset;
     }
-    /* `parts` is filled; it and the request live until the operation is back. */
-    static void Fill(struct sl_operation *op, const std::string &name, const AppendRequest &request,
+    /* So does `parts`, which is filled. */
+    static void Fill(struct sl_operation *op, struct sl_bytes name, const AppendRequest &request,
                      std::vector<struct sl_bytes> *parts)
     {
         struct sl_append *append = &op->u.append;
         for (const std::string &part : request.parts)
             parts->push_back(BytesOf(part));
-        append->name = BytesOf(name);
+        append->name = name;
         append->content_type = BytesOf(request.content_type);
         append->parts = parts->data();
         append->part_count = parts->size();
@@ -393,10 +394,10 @@ class Session
         append->has_seq = request.has_seq;
         append->seq = BytesOf(request.seq);
     }
-    static void Fill(struct sl_operation *op, const std::string &name, const ReadRequest &request)
+    static void Fill(struct sl_operation *op, struct sl_bytes name, const ReadRequest &request)
     {
         struct sl_read *read = &op->u.read;
-        read->name = BytesOf(name);
+        read->name = name;
         read->from = request.from;
         read->wait = request.wait;
         read->request_err = request.request_err;
@@ -431,7 +432,7 @@ class Session
     Reply Create(const std::string &name, const CreateRequest &request = {})
     {
         struct sl_operation *op = sl_session_take(session_, SL_OPERATION_CREATE);
-        Fill(op, name, request);
+        Fill(op, BytesOf(name), request);
         Reply reply = Run(op);
         reply.created = op->u.create.created;
         sl_session_put(session_, &op);
@@ -441,7 +442,7 @@ class Session
     {
         struct sl_operation *op = sl_session_take(session_, SL_OPERATION_APPEND);
         std::vector<struct sl_bytes> parts;
-        Fill(op, name, request, &parts);
+        Fill(op, BytesOf(name), request, &parts);
         Reply reply = Run(op);
         reply.duplicate = op->u.append.duplicate;
         reply.producer_epoch = op->u.append.producer_epoch;
@@ -453,7 +454,7 @@ class Session
     ReadReply Read(const std::string &name, const ReadRequest &request = {})
     {
         struct sl_operation *op = sl_session_take(session_, SL_OPERATION_READ);
-        Fill(op, name, request);
+        Fill(op, BytesOf(name), request);
         Run(op);
         ReadReply reply = Collect(op);
         sl_session_put(session_, &op);
