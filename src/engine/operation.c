@@ -292,6 +292,15 @@ static void finish_read(struct sl_session *session, struct sl_message *message, 
     sli_session_finish(session, message, err);
 }
 
+/* Asks the next shard for more; it finds room for at least one more slice. */
+static void read_on(struct sl_session *session, struct sl_message *message, enum sl_request request,
+                    uint32_t shard) SL_RUNS_ON(sl_role_session)
+{
+    if (message->read.pieces.count == SL_READ_SLICES_MAX)
+        sl_pieces_join(&message->read.pieces, &session->engine->account);
+    sli_session_send(session, message, request, shard);
+}
+
 static void on_read_answer(struct sl_session *session, struct sl_message *message)
     SL_RUNS_ON(sl_role_session)
 {
@@ -306,9 +315,7 @@ static void on_read_answer(struct sl_session *session, struct sl_message *messag
     }
     plan->started = true;
     plan->id = message->op.stream.id;
-    if (plan->pieces.count == SL_READ_SLICES_MAX)
-        sl_pieces_join(&plan->pieces, &session->engine->account);
-    sli_session_send(session, message, SL_REQUEST_INHERITED, plan->ancestor.shard);
+    read_on(session, message, SL_REQUEST_INHERITED, plan->ancestor.shard);
 }
 
 /* Bytes came from an ancestor: goes on with the next one, or the fork itself, if there is room. */
@@ -333,7 +340,7 @@ static void on_inherited_answer(struct sl_session *session, struct sl_message *m
     plan->offset += got;
     plan->page_size -= (uint32_t)got;
     plan->piece_size -= (uint32_t)got;
-    sli_session_send(session, message, SL_REQUEST_READ, route(session, message, read->name));
+    read_on(session, message, SL_REQUEST_READ, route(session, message, read->name));
 }
 
 /* ---- LIST and CLEANUP: one shard after the other ---- */

@@ -58,8 +58,11 @@ static bool accept_batch(struct sl_acceptor *acceptor, h2o_socket_t *listener)
 
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
+    struct sl_acceptor *acceptor = (struct sl_acceptor *)listener->data;
+
+    sl_acceptor_enter(acceptor);
     if (err == NULL)
-        accept_batch((struct sl_acceptor *)listener->data, listener);
+        accept_batch(acceptor, listener);
 }
 
 static void set_accepting(struct sl_acceptor *acceptor, bool accepting)
@@ -118,6 +121,7 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 {
     struct sl_acceptor *acceptor = SL_OBJECT(receiver, struct sl_acceptor, control);
 
+    sl_acceptor_enter(acceptor);
     while (!h2o_linklist_is_empty(messages))
         h2o_linklist_unlink(messages->next);
     set_accepting(acceptor, false);
@@ -130,16 +134,23 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
     sl_connections_close_idle(acceptor);
 }
 
-static void on_session_readable(h2o_socket_t *sock, const char *err)
-{
-    (void)err;
-    sl_session_wake(((struct sl_acceptor *)sock->data)->session);
-}
-
 static void read_clocks(struct sl_acceptor *acceptor)
 {
     acceptor->now_ms = sl_clock_running_ms();
     acceptor->wall_ms = sl_clock_wall_ms();
+}
+
+void sl_acceptor_wake(struct sl_acceptor *acceptor)
+{
+    acceptor->asleep = false;
+    read_clocks(acceptor);
+    sl_session_wake(acceptor->session);
+}
+
+static void on_session_readable(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    sl_acceptor_enter((struct sl_acceptor *)sock->data);
 }
 
 static void fire(void *context, struct sl_timer *timer)
@@ -257,12 +268,14 @@ static void run(void *argument)
     struct sl_acceptor *acceptor = (struct sl_acceptor *)argument;
 
     start(acceptor);
-    while (!is_drained(acceptor)) {
+    for (;;) {
         bool more = work(acceptor);
-        bool asleep = !more && sl_session_sleep(acceptor->session);
-        h2o_evloop_run(acceptor->h2o.loop, asleep ? sleep_ms(acceptor) : 0);
+        if (is_drained(acceptor))
+            break;
+        acceptor->asleep = !more && sl_session_sleep(acceptor->session);
+        h2o_evloop_run(acceptor->h2o.loop, acceptor->asleep ? sleep_ms(acceptor) : 0);
+        sl_acceptor_enter(acceptor);
         sl_session_flush(acceptor->session); /* the shards begin while we look at their answers */
-        sl_session_wake(acceptor->session);
     }
     stop(acceptor);
 }

@@ -68,8 +68,8 @@ struct sl_acceptor {
     const struct sl_http_options *options; /* borrowed: for the acceptor's life */
     struct sl_live *live;                  /* owned: long-polls and SSE responses */
     struct sl_timer_wheel wheel;           /* of struct sl_alarm: everything that waits for a time */
-    uint64_t now_ms;                       /* running clock, read once per turn of the loop */
-    int64_t wall_ms;                       /* wall clock, read once per turn of the loop */
+    uint64_t now_ms;                       /* running clock, read at least once per turn */
+    int64_t wall_ms;                       /* wall clock, read together with it */
     uint64_t history_id;                   /* of the engine, part of every ETag */
     bool draining;                         /* no new requests; live ones are being ended */
     /* the acceptor's own */
@@ -82,6 +82,7 @@ struct sl_acceptor {
     int listener_fds[SL_LISTEN_ADDRESSES_MAX];   /* handed to `listeners` when the thread starts */
     unsigned listener_count;                     /* of both */
     bool accepting;                              /* the listeners are being read */
+    bool asleep;                                 /* h2o may wait: the clocks stand still */
     h2o_multithread_receiver_t control;          /* how main talks to this thread */
     h2o_multithread_message_t drain_message;     /* the one thing it has to say */
     struct sl_alarm accept_alarm;                /* tries again when descriptors ran out */
@@ -107,6 +108,16 @@ void sl_acceptor_drain(struct sl_acceptor *acceptor);
 
 /* Waits for the thread, which was told to drain, and frees everything. */
 void sl_acceptor_destroy(struct sl_acceptor **acceptor);
+
+/* After sleep: reads the clocks, tells the shards that nobody needs to wake us. */
+void sl_acceptor_wake(struct sl_acceptor *acceptor);
+
+/* First thing in every callback of h2o that looks at the time. */
+static inline void sl_acceptor_enter(struct sl_acceptor *acceptor)
+{
+    if (acceptor->asleep)
+        sl_acceptor_wake(acceptor);
+}
 
 /* A connection has been closed: there is room for another one. */
 void sl_acceptor_on_connection_closed(struct sl_acceptor *acceptor);

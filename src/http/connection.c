@@ -76,6 +76,7 @@ static void on_watch(h2o_socket_t *sock, const char *err)
     struct sl_exchange *exchange = connection->exchange;
 
     (void)err;
+    sl_acceptor_enter(connection->acceptor);
     SL_ASSERT(connection->watched);
     SL_ASSERT(exchange != NULL);
     sl_connection_unwatch(connection); /* the poll would report the same again and again */

@@ -214,6 +214,7 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
     bool strict = has_strict_head(connection, req, &has_host);
 
     (void)handler;
+    sl_acceptor_enter(connection->acceptor);
     if (strict)
         err = parse_target(req, has_host, &target);
     if (strict && err == SL_OK && below_root(options->stream_root, target.path, &raw_name))

@@ -284,8 +284,8 @@ void sl_live_start(struct sl_live *live, struct sl_exchange *exchange)
         .exchange = exchange,
         .live = live,
         .alarm = { .on_alarm = on_alarm },
-        .cursor = sl_cursor_next(query->has_cursor, query->cursor, acceptor->wall_ms,
-                                 chance_next(live)),
+        .cursor =
+            sl_cursor_next(query->has_cursor, query->cursor, acceptor->wall_ms, chance_next(live)),
         .sent_ms = acceptor->now_ms,
         .sse = query->live == SL_LIVE_SSE,
     };

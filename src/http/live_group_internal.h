@@ -26,22 +26,22 @@ extern "C" {
 #endif
 
 struct sli_group {
-    struct sl_table_node node;     /* in live->groups */
-    struct sl_live *live;          /* borrowed */
+    struct sl_table_node node;       /* in live->groups */
+    struct sl_live *live;            /* borrowed */
     struct sl_completion completion; /* of op */
-    struct sl_operation *op;       /* owned: under way, or with the delivery's bytes */
+    struct sl_operation *op;         /* owned: under way, or with the delivery's bytes */
     bool op_under_way;
-    bool cancelled;                /* op is to come back soon, since there was nobody to wait for */
-    enum sl_err err;               /* how the read ended: SL_OK, or nobody can read any more */
+    bool cancelled;  /* op is to come back soon, since there was nobody to wait for */
+    enum sl_err err; /* how the read ended: SL_OK, or nobody can read any more */
     uint64_t stream_id;
-    uint64_t next;                 /* where the read under way, or the next one, begins */
-    struct sli_delivery delivery;  /* while busy and err is SL_OK */
-    struct sli_rest rest;          /* the event that is open at `next` */
-    struct sl_link waiting;        /* of struct sli_member */
-    struct sl_link due;            /* of struct sli_member: have not had the delivery */
-    struct sl_link in_busy;        /* of live->busy_groups */
-    size_t name_size;              /* of the stream */
-    char name[1];                  /* name_size bytes, allocated behind */
+    uint64_t next;                /* where the read under way, or the next one, begins */
+    struct sli_delivery delivery; /* while busy and err is SL_OK */
+    struct sli_rest rest;         /* the event that is open at `next` */
+    struct sl_link waiting;       /* of struct sli_member */
+    struct sl_link due;           /* of struct sli_member: have not had the delivery */
+    struct sl_link in_busy;       /* of live->busy_groups */
+    size_t name_size;             /* of the stream */
+    char name[1];                 /* name_size bytes, allocated behind */
 };
 
 /* The member is at the tail that its read saw, and waits there with the others. */

@@ -58,7 +58,7 @@ struct sli_member {
     struct sli_frame *frame;      /* owned reference: what is being sent */
     struct sl_buffer control;     /* owned: what is being sent */
     enum sli_member_state state;
-    bool sse;                     /* else a long-poll */
+    bool sse; /* else a long-poll */
 };
 
 static inline struct sl_acceptor *sli_member_acceptor(const struct sli_member *member)

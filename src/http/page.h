@@ -17,11 +17,11 @@ extern "C" {
 
 /* What of a page headers and validators need. */
 struct sl_page {
-    uint64_t start;              /* [start, end) is given */
+    uint64_t start; /* [start, end) is given */
     uint64_t end;
-    bool reaches_tail;           /* nothing follows at this moment */
-    bool reaches_end;            /* nothing will ever follow */
-    size_t etag_size;            /* bytes of etag; 0: this answer has none */
+    bool reaches_tail; /* nothing follows at this moment */
+    bool reaches_end;  /* nothing will ever follow */
+    size_t etag_size;  /* bytes of etag; 0: this answer has none */
     char etag[SL_ETAG_SIZE_MAX];
 };
 

@@ -114,6 +114,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
 
     SL_ASSERT(exchange->req == req);
     SL_ASSERT(exchange->sending);
+    sl_acceptor_enter(exchange->acceptor);
     exchange->sending = false;
     exchange->progress_ms = exchange->acceptor->now_ms;
     if (!exchange->ended)

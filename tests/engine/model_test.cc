@@ -132,18 +132,8 @@ struct Model {
         return *message;
     }
 
-    /* A sub-offset without an offset counts from the tail, so it is refused sooner or later. */
     std::set<enum sl_err> Create(const std::string &name, const CreateRequest &want,
                                  const Text &text)
-    {
-        std::set<enum sl_err> allowed = CreateInOrder(name, want, text);
-        if (want.fork && want.sub_offset > 0 && !want.has_offset)
-            allowed.insert(SL_ERR_INVALID_FORK_OFFSET);
-        return allowed;
-    }
-
-    std::set<enum sl_err> CreateInOrder(const std::string &name, const CreateRequest &want,
-                                        const Text &text)
     {
         if (Ref have = Find(name))
             return have->soft ? std::set<enum sl_err>{ SL_ERR_PATH_BLOCKED } : Repeat(*have, want);
