@@ -78,7 +78,7 @@ void sli_shard_answer_now(struct sl_shard *shard, struct sl_message *message, en
 {
     struct sli_lane *lane = &shard->lanes[message->session_index];
     message->err = err;
-    lane->signal = true;
+    shard->lanes_to_signal |= UINT64_C(1) << message->session_index;
     if (sl_link_is_empty(&lane->overflow) && sl_ring_push(lane->replies, message))
         return;
     sl_link_append(&lane->overflow, &message->shard.link);
@@ -135,7 +135,7 @@ static void retry_overflow(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
                 sl_link_prepend(&lane->overflow, link);
                 break;
             }
-            lane->signal = true;
+            shard->lanes_to_signal |= UINT64_C(1) << index;
         }
         if (sl_link_is_empty(&lane->overflow))
             shard->lanes_overflowing &= ~(UINT64_C(1) << index);
@@ -219,15 +219,17 @@ static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 }
 
 /* True: there may be more in this ring. */
-static bool drain(struct sl_shard *shard, struct sli_lane *lane) SL_RUNS_ON(sl_role_shard)
+static bool drain(struct sl_shard *shard, unsigned index) SL_RUNS_ON(sl_role_shard)
 {
+    struct sl_ring *requests = shard->lanes[index].requests;
     for (unsigned i = 0; i < SL_DRAIN_BATCH_MAX; i++) {
-        struct sl_message *message = sl_ring_pop(lane->requests);
+        struct sl_message *message = sl_ring_pop(requests);
         if (message == NULL)
             return false;
         sli_shard_dispatch(shard, message);
     }
-    lane->signal = true; /* the ring may have been full: its session may have more */
+    /* The ring may have been full: its session may have more. */
+    shard->lanes_to_signal |= UINT64_C(1) << index;
     return true;
 }
 
@@ -244,12 +246,9 @@ static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 
 static void signal_sessions(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    for (unsigned i = 0; i < SL_PORT_PRODUCERS_MAX; i++) {
-        if (!shard->lanes[i].signal)
-            continue;
-        shard->lanes[i].signal = false;
-        sl_port_signal(shard->lanes[i].port, shard->setup.index);
-    }
+    for (uint64_t lanes = shard->lanes_to_signal; lanes != 0; lanes &= lanes - 1)
+        sl_port_signal(shard->lanes[__builtin_ctzll(lanes)].port, shard->setup.index);
+    shard->lanes_to_signal = 0;
 }
 
 static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -281,7 +280,7 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     uint64_t sessions = bits & ((UINT64_C(1) << SL_PORT_PRODUCERS_MAX) - 1);
     for (; sessions != 0; sessions &= sessions - 1) {
         unsigned index = (unsigned)__builtin_ctzll(sessions);
-        if (drain(shard, &shard->lanes[index]))
+        if (drain(shard, index))
             more |= UINT64_C(1) << index;
     }
     uint64_t expired = 0;

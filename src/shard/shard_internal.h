@@ -20,7 +20,6 @@ struct sli_lane {
     struct sl_ring *replies;  /* borrowed */
     struct sl_port *port;     /* borrowed: of the session */
     struct sl_link overflow;  /* answers that found the ring full, oldest first */
-    bool signal;              /* something was pushed in this turn */
 };
 
 /* A reference that a removed fork gives back to its source, on its way to the source's shard. */
@@ -53,6 +52,7 @@ struct sl_shard {
     struct sl_slab slab;
     struct sl_timer_wheel wheel;
     uint64_t lanes_overflowing; /* bit per lane */
+    uint64_t lanes_to_signal;   /* bit per lane: something was pushed in this turn */
     struct sli_lane lanes[SL_PORT_PRODUCERS_MAX];
 };
 
