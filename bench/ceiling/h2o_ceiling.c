@@ -1,7 +1,8 @@
 /*
  * bench/ceiling/h2o_ceiling.c - what h2o alone can do
  *
- * What     h2o with the settings of our front and nothing behind it: POST is answered 204, GET with 1 KiB.
+ * What     h2o with the settings of our front and nothing behind it: POST is answered 204, GET with
+ *          1 KiB.
  * Why      The HTTP library bounds every number that we measure; ours are compared with this one.
  * Use      h2o_ceiling THREADS PORT, then wrk against it and against sluice, taking turns.
  */
@@ -90,8 +91,8 @@ static void *run(void *argument)
 
     h2o_context_init(&thread->context, h2o_evloop_create(), &config);
     thread->accept = (h2o_accept_ctx_t){ .ctx = &thread->context, .hosts = config.hosts };
-    h2o_socket_t *listener = h2o_evloop_socket_create(thread->context.loop, listen_on_port(),
-                                                      H2O_SOCKET_FLAG_DONT_READ);
+    h2o_socket_t *listener =
+        h2o_evloop_socket_create(thread->context.loop, listen_on_port(), H2O_SOCKET_FLAG_DONT_READ);
     listener->data = thread;
     h2o_socket_read_start(listener, on_accept);
     for (;;)

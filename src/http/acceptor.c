@@ -19,7 +19,9 @@ enum {
     HOUSEKEEPING_MS = 100,    /* between looks at uploads */
     STALL_CHECK_MS = 1000,    /* between looks for stalled readers */
     SLEEP_MAX_MS = 60 * 1000, /* when nothing waits for a time */
-    /* h2o keeps 16 chunks of 4 KiB less one pointer, and cuts runs below a quarter of that from them. */
+    /* Input buffers of 8 KiB that h2o keeps: its own 16 are too few for a busy turn. */
+    H2O_BUFFERS_KEPT_MAX = 512,
+    /* h2o keeps 16 chunks of 4 KiB less a pointer; a run below a quarter of that comes from one. */
     H2O_CHUNKS_KEPT_MAX = 16,
     H2O_CHUNK_PARTS = 4,
     H2O_CHUNK_PART_SIZE = 1008,
@@ -173,8 +175,8 @@ static bool work(struct sl_acceptor *acceptor)
         completion->on_done(completion, op);
         done++;
     }
-    size_t fired = sl_timer_wheel_advance(&acceptor->wheel, acceptor->now_ms, ALARM_BATCH_MAX, fire,
-                                          acceptor);
+    size_t fired =
+        sl_timer_wheel_advance(&acceptor->wheel, acceptor->now_ms, ALARM_BATCH_MAX, fire, acceptor);
     bool more = !sl_live_work(acceptor->live);
     /* Ends of writes that were made outside of the loop: h2o would look at them too late. */
     h2o_timeout__do_post_callback(acceptor->h2o.loop);
@@ -208,6 +210,7 @@ static void start(struct sl_acceptor *acceptor)
     read_clocks(acceptor);
     sl_timer_wheel_init(&acceptor->wheel, acceptor->now_ms);
     /* h2o's buffers belong to the thread that makes them, so everything of h2o's is made here. */
+    h2o_socket_buffer_prototype.allocator.max = H2O_BUFFERS_KEPT_MAX;
     h2o_context_init(&acceptor->h2o, h2o_evloop_create(), shared->config);
     acceptor->accept_context =
         (h2o_accept_ctx_t){ .ctx = &acceptor->h2o, .hosts = shared->config->hosts };
@@ -227,8 +230,8 @@ static void start(struct sl_acceptor *acceptor)
 }
 
 /*
- * h2o keeps some buffers and pool chunks of every thread to use them again, and forgets them when the
- * thread ends. The chunks can only be had through a pool, which links them by their first word.
+ * h2o keeps some buffers and pool chunks of every thread to use them again, and forgets them when
+ * the thread ends. The chunks can only be had through a pool, which links them by their first word.
  */
 static void free_recycled_memory(void)
 {
@@ -294,6 +297,7 @@ struct sl_acceptor *sl_acceptor_create(const struct sl_acceptor_shared *shared,
     for (unsigned i = 0; i < listener_count; i++)
         acceptor->listener_fds[i] = listener_fds[i];
     sl_link_init(&acceptor->exchanges);
+    sl_link_init(&acceptor->spare_exchanges);
     sl_timer_init(&acceptor->accept_alarm.timer);
     acceptor->accept_alarm.on_alarm = on_accept_alarm;
     sl_timer_init(&acceptor->housekeeping_alarm.timer);
@@ -314,6 +318,8 @@ void sl_acceptor_destroy(struct sl_acceptor **acceptor)
     *acceptor = NULL;
     sl_thread_join(&old->thread);
     SL_ASSERT(old->connection_count == 0);
+    SL_ASSERT(sl_link_is_empty(&old->exchanges));
+    sl_exchanges_free_spare(old);
     sl_memory_free(old->connections);
     sl_memory_free(old);
 }

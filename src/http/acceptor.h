@@ -67,43 +67,47 @@ struct sl_acceptor {
     struct sl_metrics *metrics;            /* borrowed: from the registry, for the process's life */
     const struct sl_http_options *options; /* borrowed: for the acceptor's life */
     struct sl_live *live;                  /* owned: long-polls and SSE responses */
-    struct sl_timer_wheel wheel;           /* of struct sl_alarm: everything that waits for a time */
-    uint64_t now_ms;                       /* running clock, read at least once per turn */
-    int64_t wall_ms;                       /* wall clock, read together with it */
-    uint64_t history_id;                   /* of the engine, part of every ETag */
-    bool draining;                         /* no new requests; live ones are being ended */
+    struct sl_timer_wheel wheel; /* of struct sl_alarm: everything that waits for a time */
+    uint64_t now_ms;             /* running clock, read at least once per turn */
+    int64_t wall_ms;             /* wall clock, read together with it */
+    uint64_t history_id;         /* of the engine, part of every ETag */
+    bool draining;               /* no new requests; live ones are being ended */
     /* the acceptor's own */
     struct sl_acceptor_shared shared;
-    struct sl_thread *thread;                    /* owned: by main */
-    h2o_context_t h2o;                           /* the handler finds the acceptor by it */
+    struct sl_thread *thread; /* owned: by main */
+    h2o_context_t h2o;        /* the handler finds the acceptor by it */
     h2o_accept_ctx_t accept_context;
-    h2o_socket_t *session_sock;                  /* owned: readable when the session has something */
+    h2o_socket_t *session_sock; /* owned: readable when the session has something */
     h2o_socket_t *listeners[SL_LISTEN_ADDRESSES_MAX]; /* owned: until the drain */
-    int listener_fds[SL_LISTEN_ADDRESSES_MAX];   /* handed to `listeners` when the thread starts */
-    unsigned listener_count;                     /* of both */
-    bool accepting;                              /* the listeners are being read */
-    bool asleep;                                 /* h2o may wait: the clocks stand still */
-    h2o_multithread_receiver_t control;          /* how main talks to this thread */
-    h2o_multithread_message_t drain_message;     /* the one thing it has to say */
-    struct sl_alarm accept_alarm;                /* tries again when descriptors ran out */
-    struct sl_alarm housekeeping_alarm;          /* every 100 ms while there are connections */
-    uint64_t stalls_checked_ms;                  /* running clock: last look for stalled readers */
-    uint64_t drain_deadline_ms;                  /* running clock: then everything is cut */
-    struct sl_link exchanges;                    /* of struct sl_exchange: all whose request lives */
-    struct sl_connection **connections;          /* owned: all of them, in no order */
-    unsigned connection_count;                   /* of `connections` */
-    unsigned connection_capacity;                /* entries of `connections` */
-    unsigned connections_max;                    /* this acceptor's share */
+    int listener_fds[SL_LISTEN_ADDRESSES_MAX]; /* handed to `listeners` when the thread starts */
+    unsigned listener_count;                   /* of both */
+    bool accepting;                            /* the listeners are being read */
+    bool asleep;                               /* h2o may wait: the clocks stand still */
+    h2o_multithread_receiver_t control;        /* how main talks to this thread */
+    h2o_multithread_message_t drain_message;   /* the one thing it has to say */
+    struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
+    struct sl_alarm housekeeping_alarm;        /* every 100 ms while there are connections */
+    uint64_t stalls_checked_ms;                /* running clock: last look for stalled readers */
+    uint64_t drain_deadline_ms;                /* running clock: then everything is cut */
+    struct sl_link exchanges;                  /* of struct sl_exchange: all whose request lives */
+    struct sl_link spare_exchanges;            /* owned: of struct sl_exchange, to be used again */
+    unsigned spare_exchange_count;             /* of `spare_exchanges` */
+    struct sl_connection **connections;        /* owned: all of them, in no order */
+    unsigned connection_count;                 /* of `connections` */
+    unsigned connection_capacity;              /* entries of `connections` */
+    unsigned connections_max;                  /* this acceptor's share */
 };
 
 /*
- * Starts the thread. Takes the descriptors, which listen; they are closed by the drain. Returns before
- * the thread is ready: main waits at the barrier.
+ * Starts the thread. Takes the descriptors, which listen; they are closed by the drain. Returns
+ * before the thread is ready: main waits at the barrier.
  */
 struct sl_acceptor *sl_acceptor_create(const struct sl_acceptor_shared *shared,
                                        const int *listener_fds, unsigned listener_count);
 
-/* Lets the thread end: when everything is answered, or after the drain timeout. Any thread; once. */
+/*
+ * Lets the thread end: when everything is answered, or after the drain timeout. Any thread; once.
+ */
 void sl_acceptor_drain(struct sl_acceptor *acceptor);
 
 /* Waits for the thread, which was told to drain, and frees everything. */

@@ -19,7 +19,9 @@ static bool is_not_modified(const struct sl_exchange *exchange, const struct sl_
     return false;
 }
 
-/* The bytes of one piece, between brackets where an array begins and ends. Returns how many runs. */
+/*
+ * The bytes of one piece, between brackets where an array begins and ends. Returns how many runs.
+ */
 static size_t collect(const struct sl_exchange *exchange, const struct sl_read *read, bool is_first,
                       struct sl_bytes out[SL_READ_SLICES_MAX + 2])
 {

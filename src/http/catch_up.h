@@ -2,9 +2,9 @@
  * http/catch_up.h - GET of a stream without `live`
  *
  * What     One page from an offset on, with validators and cache headers (protocol 1.3, 9).
- * Why      The length of the page is known from the first piece, so the answer has a Content-Length; the
- *          other pieces are read when the client has taken those before, so it never holds more than
- *          one piece in memory.
+ * Why      The length of the page is known from the first piece, so the answer can say it; the
+ *          other pieces are read when the client has taken those before, so no answer holds more
+ *          than one piece in memory.
  * Thread   The acceptor's.
  */
 #ifndef SL_HTTP_CATCH_UP_H

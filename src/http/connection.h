@@ -9,7 +9,7 @@
  *
  * Invariants
  *   (1) acceptor->connections[connection->index] == connection.
- *   (2) exchange is not NULL exactly from on_req until h2o has ended the request.
+ *   (2) exchange is not NULL exactly from on_req until h2o ends the request.
  */
 #ifndef SL_HTTP_CONNECTION_H
 #define SL_HTTP_CONNECTION_H
@@ -36,11 +36,13 @@ void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock);
 struct sl_connection *sl_connection_of(h2o_req_t *req);
 
 /*
- * Its exchange waits for the engine now. The socket stays in the poll, which h2o would leave and enter
- * again at two system calls per request, and the end of a live reader is noticed.
+ * Its exchange waits for the engine now. The socket stays in the poll, which h2o would leave and
+ * enter again at two system calls per request, and the end of a live reader is noticed.
  */
 void sl_connection_watch(struct sl_connection *connection);
-/* Before the last byte of an answer: h2o will read the next request. Nothing happens if unwatched. */
+/*
+ * Before the last byte of an answer: h2o will read the next request. Nothing happens if unwatched.
+ */
 void sl_connection_unwatch(struct sl_connection *connection);
 
 /* No more reading and writing; h2o closes the connection as soon as it looks at it. */

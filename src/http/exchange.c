@@ -6,43 +6,55 @@
 #include "http/connection.h"
 #include "http/reply.h"
 
-/* In the memory of the request, which h2o clears when the request ends in whatever way. */
-struct guard {
-    struct sl_exchange *exchange; /* borrowed */
+enum {
+    SPARE_MAX = 256,      /* kept per acceptor: as many as a busy turn needs */
+    SPARE_NAME_SIZE = 64, /* bytes of a name for which there is room in a spare one */
 };
+
+static struct sl_exchange *allocate(struct sl_acceptor *acceptor, size_t name_size)
+{
+    struct sl_link *link = sl_link_first(&acceptor->spare_exchanges);
+
+    if (name_size > SPARE_NAME_SIZE)
+        return (struct sl_exchange *)sl_memory_alloc(sizeof(struct sl_exchange) + name_size);
+    if (link == NULL)
+        return (struct sl_exchange *)sl_memory_alloc(sizeof(struct sl_exchange) + SPARE_NAME_SIZE);
+    sl_link_remove(link);
+    acceptor->spare_exchange_count--;
+    return SL_OBJECT(link, struct sl_exchange, link);
+}
 
 static void free_if_done(struct sl_exchange *exchange)
 {
+    struct sl_acceptor *acceptor = exchange->acceptor;
+
     if (exchange->req != NULL || exchange->op_under_way || exchange->held)
         return;
     if (exchange->op != NULL)
         sl_exchange_put(exchange);
-    sl_memory_free(exchange);
+    if (exchange->name_size <= SPARE_NAME_SIZE && acceptor->spare_exchange_count < SPARE_MAX) {
+        acceptor->spare_exchange_count++;
+        sl_link_prepend(&acceptor->spare_exchanges, &exchange->link);
+    } else {
+        sl_memory_free(exchange);
+    }
 }
 
-static void on_request_end(void *memory)
+void sl_exchanges_free_spare(struct sl_acceptor *acceptor)
 {
-    struct guard *guard = (struct guard *)memory;
-    struct sl_exchange *exchange = guard->exchange;
+    struct sl_link *link;
 
-    SL_ASSERT(exchange->req != NULL);
-    exchange->req = NULL;
-    exchange->ended = true;
-    exchange->connection->exchange = NULL;
-    exchange->connection = NULL;
-    sl_link_remove(&exchange->link);
-    if (exchange->on_gone != NULL)
-        exchange->on_gone(exchange);
-    free_if_done(exchange);
+    while ((link = sl_link_first(&acceptor->spare_exchanges)) != NULL) {
+        sl_link_remove(link);
+        sl_memory_free(SL_OBJECT(link, struct sl_exchange, link));
+    }
+    acceptor->spare_exchange_count = 0;
 }
 
 struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req_t *req,
                                        struct sl_bytes name)
 {
-    struct sl_exchange *exchange =
-        (struct sl_exchange *)sl_memory_alloc(sizeof *exchange + name.size);
-    struct guard *guard =
-        (struct guard *)h2o_mem_alloc_shared(&req->pool, sizeof *guard, on_request_end);
+    struct sl_exchange *exchange = allocate(connection->acceptor, name.size);
 
     SL_ASSERT(connection->exchange == NULL);
     memset(exchange, 0, sizeof *exchange);
@@ -56,12 +68,28 @@ struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req
     sl_link_init(&exchange->link);
     sl_link_append(&connection->acceptor->exchanges, &exchange->link);
     connection->exchange = exchange;
-    guard->exchange = exchange;
     return exchange;
 }
 
+void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req)
+{
+    struct sl_exchange *exchange = sl_connection_of(req)->exchange;
+
+    (void)logger;
+    SL_ASSERT(exchange->req == req);
+    exchange->req = NULL;
+    exchange->ended = true;
+    exchange->connection->exchange = NULL;
+    exchange->connection = NULL;
+    sl_link_remove(&exchange->link);
+    if (exchange->on_gone != NULL)
+        exchange->on_gone(exchange);
+    free_if_done(exchange);
+}
+
 struct sl_operation *sl_exchange_take(struct sl_exchange *exchange, enum sl_operation_kind kind,
-                                      void (*on_done)(struct sl_completion *, struct sl_operation *))
+                                      void (*on_done)(struct sl_completion *,
+                                                      struct sl_operation *))
 {
     SL_ASSERT(exchange->op == NULL);
     exchange->op = sl_session_take(exchange->acceptor->session, kind);

@@ -7,11 +7,11 @@
  *          at a shard at that moment. So operations point at exchanges, never at requests.
  * Thread   The acceptor's.
  *
- * States   op == NULL                nothing at the engine
- *          op, op_under_way          submitted; the arguments that op borrows live here or in req
- *          op, !op_under_way         done; held because its bytes are being sent (put back on proceed)
- *          ended                     the last byte was handed to h2o, or the connection was cut
- *          req == NULL               client gone or answer complete; freed as soon as !op_under_way
+ * States   op == NULL            nothing at the engine
+ *          op, op_under_way      submitted; the arguments that op borrows live here or in req
+ *          op, !op_under_way     done; held while its bytes are sent (put back on proceed)
+ *          ended                 the last byte was handed to h2o, or the connection was cut
+ *          req == NULL           client gone or answer complete; freed as soon as !op_under_way
  *
  * Invariants
  *   (1) on_gone is called once for every exchange that has one: when its request has ended, for
@@ -49,17 +49,17 @@ struct sl_exchange {
     uint64_t progress_ms;               /* when the client last took something (stall check) */
     uint64_t acked_bytes;               /* that its kernel had acknowledged then */
     struct sl_query query;              /* of a GET */
-    struct sl_bytes path;               /* of the request, raw; borrowed from req, as the two below */
-    struct sl_bytes authority;          /* host and port as the client calls us, or empty */
-    struct sl_bytes body;               /* of the request */
-    uint64_t page_end;                  /* catch-up: where the answer ends */
+    struct sl_bytes path;      /* of the request, raw; borrowed from req, as the two below */
+    struct sl_bytes authority; /* host and port as the client calls us, or empty */
+    struct sl_bytes body;      /* of the request */
+    uint64_t page_end;         /* catch-up: where the answer ends */
     /* Set by who drives the answer after the first byte; called in the acceptor's thread. */
     void (*on_proceed)(struct sl_exchange *exchange); /* may send again */
     void (*on_gone)(struct sl_exchange *exchange);    /* req is NULL now; may be NULL */
     void *driver;                                     /* on_proceed's and on_gone's own */
-    struct sl_link link;                              /* of all exchanges of the acceptor */
-    size_t name_size;                                 /* canonical stream name */
-    char name[1];                                     /* name_size bytes, allocated behind */
+    struct sl_link link; /* of all of the acceptor's, or of the spare */
+    size_t name_size;    /* canonical stream name */
+    char name[1];        /* name_size bytes, allocated behind */
 };
 
 /* The canonical name, valid as long as the exchange. */
@@ -73,11 +73,21 @@ struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req
                                        struct sl_bytes name);
 
 /*
+ * The log_access of h2o, which is called when a request ends in whatever way, before its memory
+ * goes. The generator's stop would miss requests that are not answered yet.
+ */
+void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req);
+
+/* Exchanges are used again: frees those that wait for that. */
+void sl_exchanges_free_spare(struct sl_acceptor *acceptor);
+
+/*
  * Takes an operation of this kind whose completion is this exchange's; fill in and submit.
  * The exchange has none at the moment.
  */
 struct sl_operation *sl_exchange_take(struct sl_exchange *exchange, enum sl_operation_kind kind,
-                                      void (*on_done)(struct sl_completion *, struct sl_operation *));
+                                      void (*on_done)(struct sl_completion *,
+                                                      struct sl_operation *));
 void sl_exchange_submit(struct sl_exchange *exchange);
 /* First thing in on_done: marks the operation as back. False: the client is gone, all is freed. */
 bool sl_exchange_came_back(struct sl_exchange *exchange);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "http/acceptor.h"
+#include "http/exchange.h"
 #include "http/handler.h"
 #include "http/listener.h"
 
@@ -52,7 +53,9 @@ static void configure(h2o_globalconf_t *config, const struct sl_http_options *op
     config->server_name = h2o_iovec_init(NULL, 0);
     config->http1.upgrade_to_http2 = 0; /* a few frames can end the process: docs say more */
     config->http1.req_timeout = options->request_timeout_ms;
-    /* One more than allowed, so that h2o counts chunked bodies as we do; the handler looks again. */
+    /*
+     * One more than allowed, so that h2o counts chunked bodies as we do; the handler looks again.
+     */
     config->max_request_entity_size = options->body_size_max + 1;
     /* No body goes to a file in /tmp. */
     h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
@@ -60,13 +63,13 @@ static void configure(h2o_globalconf_t *config, const struct sl_http_options *op
     h2o_hostconf_t *host =
         h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
-    h2o_handler_t *handler = h2o_create_handler(path, sizeof *handler);
-    handler->on_req = sl_handler_on_request;
+    h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = sl_handler_on_request;
+    h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = sl_exchange_on_request_end;
 }
 
 struct sl_front *sl_front_start(struct sl_engine *engine, struct sl_metrics_registry *registry,
-                                const struct sl_http_options *options,
-                                const char *const *addresses, unsigned address_count)
+                                const struct sl_http_options *options, const char *const *addresses,
+                                unsigned address_count)
 {
     struct sl_front *front = (struct sl_front *)sl_memory_zalloc(sizeof *front);
     struct sockets sockets;

@@ -1,11 +1,12 @@
 /*
  * http/front.h - the HTTP server of an engine
  *
- * What     Opens the listening sockets, starts the acceptors, and ends them without losing an answer.
+ * What     Opens the listening sockets, starts the acceptors, and ends them without losing an
+ *          answer.
  * Thread   Main.
  *
  * States   running    sl_front_start
- *          draining   sl_front_drain     nothing is accepted any more, everything under way is answered
+ *          draining   sl_front_drain     nothing is accepted, everything under way is answered
  *          ended      sl_front_destroy   waits for the acceptors
  */
 #ifndef SL_HTTP_FRONT_H
@@ -31,8 +32,8 @@ struct sl_front;
  * destroy. NULL: an address cannot be listened on, which was logged.
  */
 struct sl_front *sl_front_start(struct sl_engine *engine, struct sl_metrics_registry *registry,
-                                const struct sl_http_options *options,
-                                const char *const *addresses, unsigned address_count);
+                                const struct sl_http_options *options, const char *const *addresses,
+                                unsigned address_count);
 
 /* "http://127.0.0.1:4437", with the port that was found, for the address of this index. */
 const char *sl_front_url(const struct sl_front *front, unsigned index);

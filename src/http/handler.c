@@ -21,7 +21,8 @@ enum {
     "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, "      \
     "stream-closed, producer-id, producer-epoch, producer-seq, stream-forked-from, "               \
     "stream-fork-offset, stream-fork-sub-offset"
-#define RESERVED_BODY "{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"there is no such endpoint\"}}"
+#define RESERVED_BODY                                                                              \
+    "{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"there is no such endpoint\"}}"
 
 enum method {
     METHOD_GET,

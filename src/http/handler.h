@@ -1,10 +1,10 @@
 /*
  * http/handler.h - what a request asks for
  *
- * What     h2o's handler: checks the framing, reads target and method, and hands the request to whoever
- *          answers it.
- * Why      One place decides where a request goes, from the raw target: h2o's normalised path decodes
- *          %2F and %00.
+ * What     h2o's handler: checks the framing, reads target and method, and hands the request to
+ *          whoever answers it.
+ * Why      One place decides where a request goes, from the raw target: h2o's normalised path
+ *          decodes %2F and %00.
  * Thread   The acceptor's.
  *
  *          target                        answered by

@@ -97,8 +97,7 @@ bool sl_listener_open(const char *address, unsigned count, int *fds,
         return false;
     }
     fds[opened] = open_one(found->ai_addr, found->ai_addrlen);
-    if (fds[opened] >= 0 &&
-        getsockname(fds[opened], (struct sockaddr *)&bound, &bound_size) == 0) {
+    if (fds[opened] >= 0 && getsockname(fds[opened], (struct sockaddr *)&bound, &bound_size) == 0) {
         opened++;
         while (opened < count &&
                (fds[opened] = open_one((struct sockaddr *)&bound, bound_size)) >= 0)

@@ -1,9 +1,10 @@
 /*
  * http/listener.h - sockets that listen on one address
  *
- * What     Reads "127.0.0.1:4437", "[::1]:4437" or "localhost:0" and opens a socket per acceptor for it.
- * Why      With SO_REUSEPORT the kernel spreads connections over the acceptors, and nobody is woken in
- *          vain. Port 0: the first socket picks the port, the others take the same.
+ * What     Reads "127.0.0.1:4437", "[::1]:4437" or "localhost:0" and opens a socket per acceptor
+ *          for it.
+ * Why      With SO_REUSEPORT the kernel spreads connections over the acceptors, and nobody is woken
+ *          in vain. Port 0: the first socket picks the port, the others take the same.
  * Thread   Main.
  */
 #ifndef SL_HTTP_LISTENER_H

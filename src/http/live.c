@@ -14,7 +14,7 @@ enum {
      * its client takes it, so this is what many slow clients take, each.
      */
     SSE_PAGE_SIZE_BYTES = 64 * 1024,
-    /* The life of an SSE response is shorter by up to one part in so many, so that not all end at once. */
+    /* An SSE response lives shorter by up to one part in so many: not all end at once. */
     LIFETIME_JITTER_PARTS = 10,
 };
 

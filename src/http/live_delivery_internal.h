@@ -1,8 +1,8 @@
 /*
  * http/live_delivery_internal.h - what one read brought, encoded once
  *
- * What     The bytes of a read as an SSE event and as a long-poll body, each made when the first reader
- *          needs it and shared by all that stand at the same place.
+ * What     The bytes of a read as an SSE event and as a long-poll body, each made when the first
+ *          reader needs it and shared by all that stand at the same place.
  * Why      A thousand subscribers of one stream cost one encoding and a thousand writes.
  * Thread   The acceptor's.
  * Owns     A delivery: its frames. Borrows the operation until the frames are made.

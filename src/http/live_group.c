@@ -157,7 +157,7 @@ static size_t deliver_long_poll(struct sli_member *member, struct sli_delivery *
     return size;
 }
 
-/* Gives the delivery to an SSE member, which goes on waiting; returns bytes. May free the member. */
+/* Gives the delivery to an SSE member, which waits on; returns bytes. May free the member. */
 static size_t deliver_sse(struct sli_group *group, struct sli_member *member)
 {
     struct sli_delivery *delivery = &group->delivery;

@@ -3,8 +3,8 @@
  *
  * What     One waiting read at the engine for all members of a stream. What it brings is worked off
  *          member by member, a turn's share at a time; then the group asks again.
- * Why      A wake-up costs the shard one reply per acceptor, not one per subscriber, and a stream with
- *          many subscribers does not hold up the appends that come in over the same acceptor.
+ * Why      A wake-up costs the shard one reply per acceptor, not one per subscriber, and a stream
+ *          with many subscribers does not hold up the appends of the same acceptor.
  *          While a delivery is worked off, appends gather at the shard and become one delivery.
  * Thread   The acceptor's.
  * Owns     Its operation and its delivery.

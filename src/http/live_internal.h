@@ -2,8 +2,8 @@
  * http/live_internal.h - one live reader
  *
  * What     A member is one GET with `live=`: a cursor over the log with a client at its end.
- * Why      It never has a queue. While its client takes what was sent it stays where it is; what comes
- *          meanwhile stays in the log.
+ * Why      It never has a queue. While its client takes what was sent it stays where it is; what
+ *          comes meanwhile stays in the log.
  * Thread   The acceptor's.
  *
  * States   READING  its own read is under way             sli_member_read

@@ -1,8 +1,8 @@
 /*
  * http/page.h - the head of a 200 that carries a page of a stream
  *
- * What     Position, validators and cache headers (protocol 1.3, 1.4, 9), the same for a catch-up read
- *          and a long-poll.
+ * What     Position, validators and cache headers (protocol 1.3, 1.4, 9), the same for a catch-up
+ *          read and a long-poll.
  * Thread   The acceptor's.
  */
 #ifndef SL_HTTP_PAGE_H

@@ -18,10 +18,17 @@ static h2o_iovec_t name_expose_headers = { H2O_STRLIT("Access-Control-Expose-Hea
 static h2o_iovec_t name_cache_control = { H2O_STRLIT("Cache-Control") };
 static h2o_iovec_t name_next_offset = { H2O_STRLIT("Stream-Next-Offset") };
 
+/*
+ * What a script may see: all that there is, and all that can be in a 204, the most frequent answer.
+ */
+#define EXPOSE_HEADERS_OF_204                                                                      \
+    "stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, producer-epoch, "        \
+    "producer-seq"
 #define EXPOSE_HEADERS                                                                             \
     "stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, "                        \
     "stream-sse-data-encoding, stream-ttl, stream-expires-at, producer-epoch, producer-seq, "      \
-    "producer-expected-seq, producer-received-seq, etag, location, content-type, vary"
+    "producer-expected-seq, producer-received-seq, etag, location, content-type, vary, "           \
+    "retry-after"
 
 static const char *reason_of(int status)
 {
@@ -29,9 +36,9 @@ static const char *reason_of(int status)
         int status;
         const char *reason;
     } reasons[] = {
+        { 204, "No Content" },
         { 200, "OK" },
         { 201, "Created" },
-        { 204, "No Content" },
         { 304, "Not Modified" },
         { 400, "Bad Request" },
         { 403, "Forbidden" },
@@ -75,7 +82,10 @@ void sl_reply_begin(struct sl_exchange *exchange, int status, const char *cache_
     put_header(req, &name_nosniff, H2O_STRLIT("nosniff"));
     put_header(req, &name_resource_policy, H2O_STRLIT("cross-origin"));
     put_header(req, &name_allow_origin, H2O_STRLIT("*"));
-    put_header(req, &name_expose_headers, H2O_STRLIT(EXPOSE_HEADERS));
+    if (status == 204)
+        put_header(req, &name_expose_headers, H2O_STRLIT(EXPOSE_HEADERS_OF_204));
+    else
+        put_header(req, &name_expose_headers, H2O_STRLIT(EXPOSE_HEADERS));
     if (cache_control != NULL)
         put_header(req, &name_cache_control, cache_control, strlen(cache_control));
 }
@@ -138,7 +148,7 @@ static void start(struct sl_exchange *exchange, size_t content_length)
 }
 
 static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
-                 h2o_send_state_t state)
+                        h2o_send_state_t state)
 {
     h2o_iovec_t bufs[SL_REPLY_PIECES_MAX];
     size_t buf_count = 0;

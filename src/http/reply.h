@@ -3,14 +3,15 @@
  *
  * What     Status line, our headers, bodies, problems. The only file that calls h2o_start_response
  *          and h2o_send.
- * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body for
- *          HEAD, 204, 304; CORS and security headers on every answer; counted by operation and status.
+ * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body
+ *          for HEAD, 204, 304; CORS and security headers on every answer; counted by operation and
+ *          status.
  * Thread   The acceptor's.
  *
  * Order    sl_reply_begin(status, cache_control); any sl_reply_header...(); then one of
  *          sl_reply_finish() with the whole body, or
  *          sl_reply_stream() followed by sl_reply_send() ... final, each after on_proceed.
- *          What ends the request may free it, its connection and, after on_gone, the exchange at once.
+ *          What ends the request may free it, its connection and the exchange at once.
  */
 #ifndef SL_HTTP_REPLY_H
 #define SL_HTTP_REPLY_H
@@ -22,7 +23,8 @@ extern "C" {
 #endif
 
 enum {
-    SL_REPLY_PIECES_MAX = 256, /* runs of bytes in one finish or send: they are copied to the stack */
+    SL_REPLY_PIECES_MAX =
+        256, /* runs of bytes in one finish or send: they are copied to the stack */
 };
 
 /*
@@ -38,8 +40,8 @@ void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset);
 /* The whole body (may be empty): ends the exchange's request; bytes must live until on_gone. */
 void sl_reply_finish(struct sl_exchange *exchange, const struct sl_bytes *body, size_t count);
 /*
- * Starts a body in pieces. content_length: SIZE_MAX = chunked. on_proceed is called when more may be
- * sent after each sl_reply_send that was not the last.
+ * Starts a body in pieces. content_length: SIZE_MAX = chunked. on_proceed is called when more may
+ * be sent after each sl_reply_send that was not the last.
  */
 void sl_reply_stream(struct sl_exchange *exchange, size_t content_length);
 /* Bytes must live until on_proceed (or on_gone). Not while `sending`. `final` ends the request. */
@@ -52,7 +54,9 @@ void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, 
 void sl_reply_abort(struct sl_exchange *exchange);
 /* The second half of abort, when an operation was under way and is back now. */
 void sl_reply_end_cut(struct sl_exchange *exchange);
-/* The whole problem answer (RFC 9457) with Retry-After where the error says so; ends the request. */
+/*
+ * The whole problem answer (RFC 9457) with Retry-After where the error says so; ends the request.
+ */
 void sl_reply_problem(struct sl_exchange *exchange, enum sl_err err);
 /* The same in two steps, for headers in between. */
 void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err);

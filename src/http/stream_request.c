@@ -98,8 +98,7 @@ void sl_stream_request_create(struct sl_exchange *exchange)
     struct sl_request_headers headers;
     char no_source[SL_NAME_SIZE_MAX];
     char *source = no_source;
-    struct sl_operation *op =
-        sl_exchange_take(exchange, SL_OPERATION_CREATE, on_created);
+    struct sl_operation *op = sl_exchange_take(exchange, SL_OPERATION_CREATE, on_created);
 
     collect_headers(exchange->req, &headers);
     if (headers.present[SL_HEADER_STREAM_FORKED_FROM])
@@ -141,7 +140,9 @@ static void on_appended(struct sl_completion *completion, struct sl_operation *o
         answer_append_problem(exchange, op);
         return;
     }
-    /* Producers tell an accepted append (200) from a duplicate (204); closing alone is always 204. */
+    /*
+     * Producers tell an accepted append (200) from a duplicate (204); closing alone is always 204.
+     */
     bool is_new = append->has_producer && !append->duplicate && exchange->body.size != 0;
     sl_reply_begin(exchange, is_new ? 200 : 204, "no-store");
     add_tail(exchange, &op->stream);

@@ -1,8 +1,8 @@
 /*
  * http/stream_request.h - PUT, POST, HEAD and DELETE of a stream
  *
- * What     Turns headers and body into an operation, and its result into the answer (protocol 1.1, 1.2,
- *          1.6, 1.7).
+ * What     Turns headers and body into an operation, and its result into the answer (protocol 1.1,
+ *          1.2, 1.6, 1.7).
  * Thread   The acceptor's.
  */
 #ifndef SL_HTTP_STREAM_REQUEST_H

@@ -51,8 +51,8 @@ static const struct option {
       "streams are at PATH/NAME" },
     { "public-url", TYPE_URL, AT(public_url), "", 0, 0, "URL",
       "how clients call this server, for Location; default: as the request says" },
-    { "long-poll-timeout-ms", TYPE_NUMBER, AT(http.long_poll_timeout_ms), "30000", 1, 3600000,
-      "MS", "a long-poll without data is answered after this time" },
+    { "long-poll-timeout-ms", TYPE_NUMBER, AT(http.long_poll_timeout_ms), "30000", 1, 3600000, "MS",
+      "a long-poll without data is answered after this time" },
     { "sse-lifetime-ms", TYPE_NUMBER, AT(http.sse_lifetime_ms), "60000", 0, 86400000, "MS",
       "an SSE response is ended after this time, 0: never" },
     { "sse-heartbeat-ms", TYPE_NUMBER, AT(http.sse_heartbeat_ms), "15000", 100, 3600000, "MS",
@@ -236,7 +236,9 @@ static void apply_defaults(struct sl_server_options *options)
     }
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/*
+ * ---- the file ---------------------------------------------------------------------------------
+ */
 
 static bool apply_line(struct sl_server_options *options, struct sl_bytes line, const char *source,
                        bool *has_addresses, struct sl_buffer *problem)
@@ -310,7 +312,9 @@ static bool apply_file(struct sl_server_options *options, struct sl_buffer *prob
     return ok;
 }
 
-/* ---- the environment -------------------------------------------------------------------------- */
+/*
+ * ---- the environment --------------------------------------------------------------------------
+ */
 
 /* "long-poll-timeout-ms" is SLUICE_LONG_POLL_TIMEOUT_MS. */
 static void variable_of(const struct option *option, char out[NAME_SIZE_MAX])
@@ -322,8 +326,9 @@ static void variable_of(const struct option *option, char out[NAME_SIZE_MAX])
     memcpy(out, prefix, sizeof prefix);
     for (size_t i = 0; i <= size; i++) {
         char byte = option->name[i];
-        out[sizeof prefix - 1 + i] =
-            byte == '-' ? '_' : byte >= 'a' && byte <= 'z' ? (char)(byte - 'a' + 'A') : byte;
+        out[sizeof prefix - 1 + i] = byte == '-'                  ? '_'
+                                     : byte >= 'a' && byte <= 'z' ? (char)(byte - 'a' + 'A')
+                                                                  : byte;
     }
 }
 
@@ -361,12 +366,14 @@ static bool apply_environment(struct sl_server_options *options, char *const *en
     return true;
 }
 
-/* ---- the command line ------------------------------------------------------------------------- */
+/*
+ * ---- the command line -------------------------------------------------------------------------
+ */
 
 struct argument {
     const struct option *option;
     struct sl_bytes value;
-    int count;   /* of arguments that it takes up */
+    int count; /* of arguments that it takes up */
     char source[NAME_SIZE_MAX];
 };
 
@@ -457,7 +464,9 @@ void sl_server_options_deinit(struct sl_server_options *options)
     sl_memory_free(options->config);
 }
 
-/* ---- the table as text ------------------------------------------------------------------------ */
+/*
+ * ---- the table as text ------------------------------------------------------------------------
+ */
 
 static bool is_ranged(const struct option *option)
 {
@@ -471,8 +480,8 @@ void sl_server_options_help(struct sl_buffer *out)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &table[i];
         variable_of(option, variable);
-        sl_buffer_printf(out, "  --%s%s%s\n      %s", option->name, *option->unit == '\0' ? "" : " ",
-                         option->unit, option->text);
+        sl_buffer_printf(out, "  --%s%s%s\n      %s", option->name,
+                         *option->unit == '\0' ? "" : " ", option->unit, option->text);
         if (*option->standard != '\0')
             sl_buffer_printf(out, "; default: %s", option->standard);
         if (is_ranged(option))

@@ -2,8 +2,8 @@
  * server/options.h - what the server is told
  *
  * What     One table of options, from which the parser, --help and the README's table come.
- * Why      A flag wins over the environment (SLUICE_NAME_OF_OPTION), which wins over the file named by
- *          --config (name = value), which wins over the default.
+ * Why      A flag wins over the environment (SLUICE_NAME_OF_OPTION), which wins over the file named
+ *          by --config (name = value), which wins over the default.
  * Thread   Main, before other threads start; read-only afterwards.
  * Owns     The texts of its values.
  * Limits   SL_FRONT_ADDRESSES_MAX addresses; 64 KiB for the file.
@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 struct sl_server_options {
-    struct sl_http_options http;                   /* its texts are those below */
+    struct sl_http_options http; /* its texts are those below */
     struct sl_engine_options engine;
     const char *addresses[SL_FRONT_ADDRESSES_MAX]; /* owned; to listen on */
     unsigned address_count;                        /* 1 or more */

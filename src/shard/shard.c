@@ -353,6 +353,7 @@ void sl_shard_destroy(struct sl_shard **shard)
         sl_memory_free(unpin);
     }
     destroy_streams(last);
+    sl_account_subtract(last->setup.account, sl_table_memory(&last->names));
     sl_table_deinit(&last->names);
     sl_table_deinit(&last->sources);
     sl_media_set_deinit(&last->media);

@@ -400,30 +400,49 @@ static void set_names(struct sl_message *message, struct sl_buffer *text, const 
     list->name_count = count;
 }
 
+/* Names being gathered, one behind the other. */
+struct names {
+    struct sl_buffer text;
+    struct sl_buffer sizes; /* uint16_t each */
+    uint32_t count;
+};
+
+/* Adds the listed names of one bucket, all of them; false: there is no room, none was added. */
+static bool add_bucket(const struct sl_shard *shard, struct sl_table_node *bucket,
+                       struct sl_bytes prefix, struct names *names) SL_RUNS_ON(sl_role_shard)
+{
+    uint32_t found = 0;
+    for (struct sl_table_node *node = bucket; node != NULL; node = node->next)
+        found += is_listed(shard, SL_OBJECT(node, struct sl_stream, by_name), prefix);
+    if (names->count > 0 && names->count + found > SL_LIST_NAMES_MAX)
+        return false;
+    for (struct sl_table_node *node = bucket; node != NULL; node = node->next) {
+        const struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_name);
+        if (!is_listed(shard, stream, prefix))
+            continue;
+        sl_buffer_append_bytes(&names->text, sl_stream_name(stream));
+        sl_buffer_append(&names->sizes, &stream->name_size, sizeof(stream->name_size));
+    }
+    names->count += found;
+    return true;
+}
+
 static void shard_on_list(struct sl_shard *shard, struct sl_message *message)
-    SL_RUNS_ON(sl_role_shard)
 {
     struct sl_list *list = &message->op.u.list;
-    struct sl_buffer text = { .size = 0 }, sizes = { .size = 0 };
-    uint64_t cursor = list->next_cursor;
-    uint32_t count = 0;
-    for (unsigned i = 0; i < LIST_BUCKETS_MAX && count < SL_LIST_NAMES_MAX; i++) {
-        struct sl_table_node *node = sl_table_walk(&shard->names, &cursor);
-        for (; node != NULL; node = node->next) {
-            const struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_name);
-            if (!is_listed(shard, stream, list->prefix))
-                continue;
-            sl_buffer_append_bytes(&text, sl_stream_name(stream));
-            sl_buffer_append(&sizes, &stream->name_size, sizeof(stream->name_size));
-            count++;
-        }
-        if (cursor == 0)
+    struct names names = { .count = 0 };
+    for (unsigned i = 0; i < LIST_BUCKETS_MAX; i++) {
+        uint64_t after = list->next_cursor;
+        struct sl_table_node *bucket = sl_table_walk(&shard->names, &after);
+        if (!add_bucket(shard, bucket, list->prefix, &names))
+            break;
+        list->next_cursor = after;
+        if (after == 0)
             break;
     }
-    list->next_cursor = cursor;
-    set_names(message, &text, (const uint16_t *)(const void *)sizes.data, count);
-    sl_buffer_deinit(&text);
-    sl_buffer_deinit(&sizes);
+    set_names(message, &names.text, (const uint16_t *)(const void *)names.sizes.data, names.count);
+    sl_buffer_deinit(&names.text);
+    sl_buffer_deinit(&names.sizes);
     sli_shard_answer(shard, message, SL_OK, shard->removed_lsn);
 }
 

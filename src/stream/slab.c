@@ -36,9 +36,11 @@ static bool is_large(const struct sl_slab *slab, size_t size)
 size_t sl_slab_growth(const struct sl_slab *slab, const struct sl_payload *payload)
 {
     size_t size = stored_size(payload);
-    if (payload->block != NULL || fits(slab, size))
+    if (payload->block != NULL)
         return 0;
-    return is_large(slab, size) ? size : slab->size;
+    if (is_large(slab, size))
+        return size;
+    return fits(slab, size) ? 0 : slab->size;
 }
 
 struct sl_place sl_slab_store(struct sl_slab *slab, struct sl_payload *payload)

@@ -101,6 +101,10 @@ TEST_P(SlidingTest, AccessRenewsASlidingTtlAndNothingElseDoes)
           [this](const char *n) { EXPECT_EQ(s().Read(n, From(1)).err, SL_OK); } },
         { "close", true,
           [this](const char *n) { EXPECT_EQ(s().Append(n, CloseOnly()).err, SL_OK); } },
+        { "duplicate", true,
+          [this](const char *n) {
+              EXPECT_EQ(s().Append(n, Body("x").Producer("p", 0, 0)).err, SL_OK);
+          } },
         { "head", false, [this](const char *n) { (void)s().Head(n); } },
         { "list", false, [this](const char *n) { (void)s().List(n); } },
         { "nothing", false, [](const char *) {} },

@@ -444,7 +444,7 @@ TEST_P(ForkTest, CreationRacesWithTheDeleteOfTheSource)
             EXPECT_TRUE(err == SL_ERR_FORK_SOURCE_NOT_FOUND || err == SL_ERR_FORK_SOURCE_GONE)
                 << sl_err_code(err);
         }
-        EXPECT_TRUE(Becomes(source, SL_ERR_NOT_FOUND));
+        ASSERT_TRUE(Becomes(source, SL_ERR_NOT_FOUND));
     }
 }
 
@@ -464,5 +464,6 @@ TEST_P(ForkTest, TwoCreationsOfOneForkMakeOne)
         EXPECT_EQ(ours.stream.id, theirs.stream.id);
         EXPECT_EQ(s().Delete(fork), SL_OK);
         ExpectNoReference(source);
+        ASSERT_FALSE(HasFailure()) << i;
     }
 }

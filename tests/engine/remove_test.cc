@@ -129,7 +129,7 @@ TEST_P(SoftDeleteTest, CascadesThroughGenerations)
     EXPECT_TRUE(Eventually([&] { return Status().streams == kGenerations; }));
     ASSERT_EQ(s().Delete(last), SL_OK);
     for (int i = kGenerations - 1; i >= 0; i--)
-        EXPECT_TRUE(Becomes("g" + std::to_string(i), SL_ERR_NOT_FOUND)) << i;
+        ASSERT_TRUE(Becomes("g" + std::to_string(i), SL_ERR_NOT_FOUND)) << i;
     EXPECT_TRUE(Eventually([&] { return Status().streams == 0; }));
 }
 

@@ -132,8 +132,9 @@ TEST_F(Front, ListensOnSeveralAddresses)
 
 TEST_F(Front, RefusesWhatIsNoAddress)
 {
-    for (const char *address : { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1",
-                                 "127.0.0.1:65536", "127.0.0.1:000080", "::1:80", "[:80", "[::1:80", "::1]:80", "256.0.0.1:80" })
+    for (const char *address :
+         { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
+           "127.0.0.1:000080", "::1:80", "[:80", "[::1:80", "::1]:80", "256.0.0.1:80" })
         EXPECT_EQ(nullptr, sl_front_start(engine_, registry_, &options_, &address, 1)) << address;
 }
 

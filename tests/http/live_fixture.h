@@ -1,7 +1,7 @@
 // http/live_fixture.h - live reads between an engine and an HTTP front that are made up
 //
-// Both sides of live.c are replaced when linking (so this is included once): an engine whose replies
-// come when a test wants them, and clients that take what they are sent when a test wants them to.
+// Both sides of live.c are replaced when linking (so this is included once): an engine whose
+// replies come when a test wants them, and clients that take what is sent when a test wants it.
 #ifndef HTTP_LIVE_FIXTURE_H
 #define HTTP_LIVE_FIXTURE_H
 
@@ -32,7 +32,7 @@ std::string token(uint64_t offset)
     return std::string(text, sizeof text);
 }
 
-// ---- the engine ----------------------------------------------------------------------------------
+// ---- the engine ---------------------------------------------------------------------------------
 
 struct Stream {
     uint64_t id = 0;
@@ -149,7 +149,7 @@ void delete_stream(const std::string &name)
     wake();
 }
 
-// ---- the front -----------------------------------------------------------------------------------
+// ---- the front ----------------------------------------------------------------------------------
 
 struct Client {
     sl_exchange *exchange = nullptr; // until its request has ended

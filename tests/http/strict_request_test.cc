@@ -24,7 +24,8 @@ bool Check(const std::string &lines, bool before_http_1_1 = kHttp11, bool *has_h
 TEST(StrictRequest, TakesAnOrdinaryRequest)
 {
     EXPECT_TRUE(Check("host: a\r\n"));
-    EXPECT_TRUE(Check("accept: */*\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n"));
+    EXPECT_TRUE(
+        Check("accept: */*\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n"));
     EXPECT_TRUE(Check("host: a\r\ntransfer-encoding: chunked\r\n"));
     EXPECT_TRUE(Check("host:\r\n"));
 }
@@ -78,7 +79,8 @@ TEST(StrictRequest, RefusesFoldedLines)
 TEST(StrictRequest, CountsOnlyWholeNames)
 {
     EXPECT_TRUE(Check("host: a\r\nhostess: b\r\nhos: c\r\nx-host: d\r\n"));
-    EXPECT_TRUE(Check("host: a\r\ncontent-length: 1\r\ncontent-lengths: 2\r\nx-content-length: 3\r\n"));
+    EXPECT_TRUE(
+        Check("host: a\r\ncontent-length: 1\r\ncontent-lengths: 2\r\nx-content-length: 3\r\n"));
     EXPECT_TRUE(Check("host: a\r\nx: host: b\r\ny: content-length: 1\r\n"));
 }
 
@@ -90,10 +92,10 @@ TEST(StrictRequest, LooksAtTheHeadOnly)
 TEST(StrictRequest, SkipsTheEmptyLineThatH2oSkips)
 {
     bool has_host = false;
-    for (std::string input : { "\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
-                               "\nGET / HTTP/1.1\nhost: a\n\n" }) {
-        EXPECT_TRUE(sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11,
-                                            &has_host));
+    for (std::string input :
+         { "\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", "\nGET / HTTP/1.1\nhost: a\n\n" }) {
+        EXPECT_TRUE(
+            sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host));
         EXPECT_TRUE(has_host);
     }
 }
@@ -103,8 +105,8 @@ TEST(StrictRequest, RefusesAHeadWithoutEnd)
     bool has_host = false;
     for (std::string input : { "", "\r", "\n", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n",
                                "GET / HTTP/1.1\r\nhost: a", "GET / HTTP/1.1\r\nhost: a\r\n" }) {
-        EXPECT_FALSE(sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11,
-                                             &has_host));
+        EXPECT_FALSE(
+            sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host));
         EXPECT_FALSE(has_host);
     }
 }

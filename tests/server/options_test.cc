@@ -154,7 +154,8 @@ TEST_F(Options, StayInTheirRange)
 {
     for (const char *good : { "1", "32", "032" })
         EXPECT_TRUE(Init({ "--acceptors", good })) << Problem();
-    for (const char *bad : { "0", "33", "-1", "+1", "1.0", "1k", " 1", "", "99999999999999999999" }) {
+    for (const char *bad :
+         { "0", "33", "-1", "+1", "1.0", "1k", " 1", "", "99999999999999999999" }) {
         EXPECT_FALSE(Init({ "--acceptors", bad })) << bad;
         EXPECT_EQ("--acceptors: \"" + std::string(bad) + "\" is not a number from 1 to 32",
                   Problem());
@@ -169,7 +170,8 @@ TEST_F(Options, RefuseWhatIsNoStreamRoot)
 {
     for (const char *good : { "/s", "/v1/stream", "/a-b/c_d/e.f~" })
         EXPECT_TRUE(Init({ "--stream-root", good })) << good;
-    for (const char *bad : { "", "/", "s", "/s/", "//s", "/a//b", "/a b", "/a?b", "/%41", "/\xc3\xa9" })
+    for (const char *bad :
+         { "", "/", "s", "/s/", "//s", "/a//b", "/a b", "/a?b", "/%41", "/\xc3\xa9" })
         EXPECT_FALSE(Init({ "--stream-root", bad })) << bad;
 }
 
@@ -177,8 +179,8 @@ TEST_F(Options, RefuseWhatIsNoPublicUrl)
 {
     for (const char *good : { "", "http://a", "https://a.b:1/prefix" })
         EXPECT_TRUE(Init({ "--public-url", good })) << good;
-    for (const char *bad : { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b",
-                             "http://a\r\nX: y" })
+    for (const char *bad :
+         { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b", "http://a\r\nX: y" })
         EXPECT_FALSE(Init({ "--public-url", bad })) << bad;
 }
 
@@ -212,12 +214,26 @@ TEST_F(Options, AreAllInTheHelpAndInTheTable)
     sl_server_options_markdown(&table);
     std::string help_text(reinterpret_cast<char *>(help.data), help.size);
     std::string table_text(reinterpret_cast<char *>(table.data), table.size);
-    for (const char *name : { "listen", "memory", "acceptors", "shards", "stream-root", "public-url",
-                              "long-poll-timeout-ms", "sse-lifetime-ms", "sse-heartbeat-ms",
-                              "max-body-bytes", "memory-budget-bytes", "upload-budget-bytes",
-                              "streams-max", "producers-per-stream-max", "connections-max",
-                              "live-readers-max", "stall-timeout-ms", "request-timeout-ms",
-                              "drain-timeout-ms", "config" }) {
+    for (const char *name : { "listen",
+                              "memory",
+                              "acceptors",
+                              "shards",
+                              "stream-root",
+                              "public-url",
+                              "long-poll-timeout-ms",
+                              "sse-lifetime-ms",
+                              "sse-heartbeat-ms",
+                              "max-body-bytes",
+                              "memory-budget-bytes",
+                              "upload-budget-bytes",
+                              "streams-max",
+                              "producers-per-stream-max",
+                              "connections-max",
+                              "live-readers-max",
+                              "stall-timeout-ms",
+                              "request-timeout-ms",
+                              "drain-timeout-ms",
+                              "config" }) {
         EXPECT_NE(std::string::npos, help_text.find(std::string("  --") + name)) << name;
         EXPECT_NE(std::string::npos, table_text.find(std::string("`--") + name)) << name;
     }

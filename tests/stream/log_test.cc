@@ -279,7 +279,7 @@ Read RandomRead(const Model &model, std::mt19937_64 &random, bool json)
 
 /* A read without a limit to the end of the log. */
 Read Plain(const Model &model, uint64_t start, uint32_t page_size = UINT32_MAX,
-                  uint32_t piece_size = UINT32_MAX)
+           uint32_t piece_size = UINT32_MAX)
 {
     Read read = {};
     read.start = start;

@@ -4,21 +4,30 @@ import argparse
 import concurrent.futures
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+FILE_TIMEOUT_S = 300
 
 
 def run(name):
     """Runs one file in a process of its own. Returns tests run, whether all passed, and the output."""
-    done = subprocess.run([sys.executable, "-m", "unittest", name], cwd=FOLDER, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    counts = re.search(r"^Ran (\d+) tests? in ([\d.]+)s$", done.stdout, re.M)
-    bad = len(set(re.findall(r"^(?:FAIL|ERROR): (\S+ \S+)", done.stdout, re.M)))
-    bad = max(bad, int(done.returncode != 0))
+    # SIGABRT makes a file that hangs say where.
+    command = [sys.executable, "-X", "faulthandler", "-m", "unittest", name]
+    process = subprocess.Popen(command, cwd=FOLDER, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        output, _ = process.communicate(timeout=FILE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        output, _ = process.communicate()
+    counts = re.search(r"^Ran (\d+) tests? in ([\d.]+)s$", output, re.M)
+    bad = len(set(re.findall(r"^(?:FAIL|ERROR): (\S+ \S+)", output, re.M)))
+    bad = max(bad, int(process.returncode != 0))
     ran = max(int(counts[1]) if counts else 0, bad)
-    return ran, bad, counts[2] if counts else "?", done.stdout
+    return ran, bad, counts[2] if counts else "?", output
 
 
 def main():

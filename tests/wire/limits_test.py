@@ -1,0 +1,215 @@
+"""Limits: one below, at, and one above; what is refused above, and that the rest goes on."""
+from case import BYTES, JSON, ROOT, TEXT, WireTest, producer
+from http1 import Closed, encode_request, wait_until
+
+MIB = 1 << 20
+
+
+class Body(WireTest):
+    MAX = 10000
+    options = ("--max-body-bytes", MAX)
+
+    def send(self, body, chunked):
+        connection = self.connect()
+        chunks = [body[n:n + 1000] for n in range(0, len(body), 1000)] if chunked else None
+        return connection, connection.request("POST", self.path, BYTES, None if chunked else body, chunks)
+
+    def test_up_to_the_limit_is_accepted(self):
+        self.create(BYTES)
+        for size in (self.MAX - 1, self.MAX):
+            for chunked in (False, True):
+                self.assertStatus(self.send(b"x" * size, chunked)[1], 204)
+
+    def test_above_the_limit_is_refused_and_nothing_appended(self):
+        self.create(BYTES)
+        for size in (self.MAX + 1, self.MAX + 2, 10 * self.MAX):
+            for chunked in (False, True):
+                with self.subTest(size=size, chunked=chunked):
+                    self.assertStatus(self.send(b"x" * size, chunked)[1], 413)
+        self.assertContent(b"")
+
+    def test_is_decided_before_the_body_comes(self):
+        connection = self.connect()
+        connection.send(f"PUT {self.path} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n".encode())
+        self.assertStatus(connection.read_response(), 413)
+        self.assertStatus(self.head(), 404)
+
+    def test_endless_chunks_are_cut(self):
+        connection = self.connect()
+        connection.send(f"PUT {self.path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        try:
+            for _ in range(1000):
+                connection.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            self.fail("a body without end is taken")
+        except ConnectionError:
+            pass
+        self.assertStatus(self.head(), 404)
+
+
+class Messages(WireTest):
+    MAX = 262144
+
+    def test_of_one_request(self):
+        self.create(JSON)
+        for count in (self.MAX - 1, self.MAX):
+            self.append(b"[" + b"1," * (count - 1) + b"1]", JSON)
+        tail = self.tail()
+        response = self.post(JSON, b"[" + b"1," * self.MAX + b"1]")
+        self.assertProblem(response, 413, "TOO_MANY_MESSAGES")
+        self.assertEqual(self.tail(), tail)
+        self.assertProblem(self.put(JSON, b"[" + b"1," * self.MAX + b"1]", self.new_path()), 413,
+                           "TOO_MANY_MESSAGES")
+
+
+class Streams(WireTest):
+    MAX = 6
+    options = ("--streams-max", MAX, "--shards", 1)
+
+    def test_are_limited(self):
+        paths = [self.new_path() for _ in range(self.MAX)]
+        for path in paths:
+            self.create(TEXT, path=path)
+        response = self.put(TEXT)
+        self.assertProblem(response, 429, "TOO_MANY_STREAMS")
+        self.assertRegex(response["retry-after"], r"^\d+$")
+        self.assertProblem(self.put({"Stream-Forked-From": paths[0]}), 429, "TOO_MANY_STREAMS")
+        self.assertStatus(self.put(TEXT, path=paths[0]), 200)
+        self.append(b"x", path=paths[0])
+        self.delete(paths[0])
+        self.create(TEXT)
+
+
+class Producers(WireTest):
+    MAX = 3
+    options = ("--producers-per-stream-max", MAX)
+
+    def test_are_limited_per_stream(self):
+        self.create(TEXT)
+        for n in range(self.MAX):
+            self.append(b"x", {**TEXT, **producer(f"p{n}", 0, 0)})
+        response = self.post({**TEXT, **producer("more", 0, 0)}, b"x")
+        self.assertProblem(response, 429, "TOO_MANY_PRODUCERS")
+        self.append(b"y", {**TEXT, **producer("p0", 0, 1)})
+        self.append(b"z")
+        other = self.new_path()
+        self.create(TEXT, path=other)
+        self.append(b"x", {**TEXT, **producer("more", 0, 0)}, other)
+
+
+class Readers(WireTest):
+    MAX = 4
+    options = ("--live-readers-max", MAX, "--acceptors", 1, "--long-poll-timeout-ms", 20000)
+
+    def test_are_limited(self):
+        self.create(TEXT)
+        events = [self.events() for _ in range(self.MAX - 1)]
+        waiting = self.parked("?offset=now&live=long-poll")
+        wait_until(lambda: self.metric("sluice_live_readers") == self.MAX)
+        for mode in ("sse", "long-poll"):
+            response = self.get(f"?offset=now&live={mode}")
+            self.assertProblem(response, 429, "TOO_MANY_READERS")
+            self.assertRegex(response["retry-after"], r"^\d+$")
+        self.assertStatus(self.get(), 200)
+        events[0].connection.close()
+        wait_until(lambda: self.metric("sluice_live_readers") == self.MAX - 1)
+        self.events()
+        self.append(b"x")
+        self.assertEqual(waiting.read_response().body, b"x")
+
+
+class Connections(WireTest):
+    MAX = 10
+    options = ("--connections-max", MAX, "--acceptors", 1)
+
+    def test_more_wait_until_others_close(self):
+        connections = [self.connect() for _ in range(3 * self.MAX)]
+        for connection in connections:
+            connection.send(encode_request("GET", "/healthz"))
+        answered = [connection for connection in connections if not connection.silent(0.05)]
+        self.assertEqual(len(answered), self.MAX)
+        for connection in answered:
+            connection.close()
+        rest = [connection for connection in connections if connection not in answered]
+        for connection in rest:
+            self.assertStatus(connection.read_response(), 200)
+            connection.close()
+
+
+class Memory(WireTest):
+    BUDGET = 16 * MIB
+    options = ("--memory-budget-bytes", BUDGET, "--shards", 2)
+
+    def fill(self, path, part):
+        """Appends until it is refused; returns how many were accepted."""
+        for count in range(200):
+            response = self.post(BYTES, part, path)
+            if response.status != 204:
+                self.assertProblem(response, 503, "MEMORY_LIMIT_EXCEEDED")
+                self.assertRegex(response["retry-after"], r"^\d+$")
+                return count
+        self.fail("the budget is never used up")
+
+    def test_budget_used_up_refuses_writes_and_nothing_else(self):
+        part = bytes(range(256)) * 2048
+        paths = [self.new_path() for _ in range(3)]
+        for path in paths:
+            self.create(BYTES, path=path)
+        before = self.server.memory_bytes()
+        count = self.fill(paths[0], part)
+        self.assertGreater(count * len(part), self.BUDGET / 4)
+        self.assertLess(count * len(part), self.BUDGET + len(part))
+        self.assertLess(self.server.memory_bytes() - before, 3 * self.BUDGET)
+        self.assertGreater(self.metric("sluice_refusals_total"), 0)
+
+        offset, size = "-1", 0
+        while (response := self.get(f"?offset={offset}", path=paths[0])).body:
+            self.assertEqual(response.body, part * (len(response.body) // len(part)))
+            size += len(response.body)
+            offset = response["stream-next-offset"]
+        self.assertEqual(size, count * len(part))
+        self.assertStatus(self.head(paths[0]), 200)
+
+        self.assertStatus(self.delete(paths[0]), 204)
+        wait_until(lambda: self.post(BYTES, part, paths[1]).status == 204)
+        for path in paths[1:]:
+            self.assertStatus(self.delete(path), 204)
+        self.create(BYTES)
+        again = self.fill(self.path, part)
+        self.assertGreaterEqual(again, count // 2)
+        self.assertStatus(self.delete(), 204)
+
+
+class Names(WireTest):
+    def test_content_type_has_at_most_255_bytes(self):
+        for size in (254, 255):
+            given = "text/" + "x" * (size - 5)
+            self.create({"Content-Type": given}, path=self.new_path())
+        response = self.put({"Content-Type": "text/" + "x" * 251})
+        self.assertProblem(response, 400, "INVALID_CONTENT_TYPE")
+
+
+class Pressure(WireTest):
+    """Many clients at once, each with its own stream and a common one."""
+
+    def test_everything_is_answered(self):
+        common = ROOT + "common"
+        self.create(TEXT, path=common)
+        connections = [self.connect() for _ in range(200)]
+        for n, connection in enumerate(connections):
+            mine = f"{ROOT}pressure/{n}"
+            connection.send(b"".join([
+                encode_request("PUT", mine, TEXT, b"a"),
+                encode_request("POST", common, TEXT, b"x" * 100),
+                encode_request("POST", mine, TEXT, b"b" * 10000),
+                encode_request("GET", common + "?offset=now&live=long-poll"),
+                encode_request("GET", mine),
+                encode_request("DELETE", mine),
+            ]))
+        for connection in connections:
+            try:
+                statuses = [connection.read_response().status for _ in range(6)]
+            except Closed as closed:
+                self.fail(closed)
+            self.assertIn(statuses[3], (200, 204))
+            self.assertEqual(statuses[:3] + statuses[4:], [201, 204, 204, 200, 204])
+        self.assertEqual(len(self.get(path=common).body), 200 * 100)
