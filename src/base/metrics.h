@@ -29,8 +29,6 @@ extern "C" {
     X(CONNECTIONS_OPEN, gauge, "sluice_connections_open", "", "Connections that are open.")        \
     X(CONNECTIONS_ACCEPTED, counter, "sluice_connections_accepted_total", "",                      \
       "Connections that were accepted.")                                                           \
-    X(CONNECTIONS_REFUSED, counter, "sluice_connections_refused_total", "",                        \
-      "Connections that were closed at once because there were too many.")                         \
     X(READERS_LONG_POLL, gauge, "sluice_live_readers", "kind=\"long_poll\"",                       \
       "Readers that wait for more.")                                                               \
     X(READERS_SSE, gauge, "sluice_live_readers", "kind=\"sse\"", "Readers that wait for more.")    \
@@ -42,7 +40,6 @@ extern "C" {
       "Uploads that were cut because the budget for bodies was used up.")                          \
     X(LONG_POLL_TIMEOUTS, counter, "sluice_long_poll_timeouts_total", "",                          \
       "Long-polls that ended without data.")                                                       \
-    X(STREAMS, gauge, "sluice_streams", "", "Streams that exist.")                                 \
     X(STREAMS_CREATED, counter, "sluice_streams_created_total", "", "Streams that were created.")  \
     X(STREAMS_DELETED, counter, "sluice_streams_deleted_total", "",                                \
       "Streams that were deleted by a client.")                                                    \
@@ -52,10 +49,6 @@ extern "C" {
       "Messages that were appended.")                                                              \
     X(DUPLICATES, counter, "sluice_duplicate_appends_total", "",                                   \
       "Appends that their producer had made before.")                                              \
-    X(WAKEUPS, counter, "sluice_wakeups_total", "",                                                \
-      "Times that a sleeping thread was woken by another one.")                                    \
-    X(MEMORY_USED, gauge, "sluice_memory_used_bytes", "",                                          \
-      "Memory that stored bytes and stream state take.")                                           \
     X(MEMORY_REFUSALS, counter, "sluice_refusals_total", "reason=\"memory\"",                      \
       "Requests that were refused to protect the server.")                                         \
     X(OVERLOAD_REFUSALS, counter, "sluice_refusals_total", "reason=\"overload\"",                  \

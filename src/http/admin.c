@@ -29,29 +29,38 @@ static void answer_text(struct sl_exchange *exchange, int status, const char *te
     sl_reply_finish(exchange, &body, 1);
 }
 
+/* What the engine tells of itself; everything else is counted where it happens. */
+static void render_gauge(struct sl_buffer *out, const char *name, const char *help, uint64_t value)
+{
+    sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name, name,
+                     value);
+}
+
+static void render_lsn(struct sl_buffer *out, const char *name, const char *help,
+                       const struct sl_engine_status *status, bool durable)
+{
+    sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+    for (unsigned i = 0; i < status->shards; i++)
+        sl_buffer_printf(out, "%s{shard=\"%u\"} %" PRIu64 "\n", name, i,
+                         durable ? status->shard[i].durable_lsn : status->shard[i].appended_lsn);
+}
+
 static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *out)
 {
     struct sl_engine_status status;
 
     sl_engine_status(shared->engine, &status);
     sl_metrics_render(shared->registry, out);
-    sl_buffer_printf(out,
-                     "# HELP sluice_waiting_reads Reads that wait at the tail of a stream.\n"
-                     "# TYPE sluice_waiting_reads gauge\n"
-                     "sluice_waiting_reads %" PRIu64 "\n",
-                     status.waiting_reads);
-    sl_buffer_append_text(out, "# HELP sluice_shard_appended_lsn Position of the last accepted "
-                               "change.\n"
-                               "# TYPE sluice_shard_appended_lsn gauge\n");
-    for (unsigned i = 0; i < status.shards; i++)
-        sl_buffer_printf(out, "sluice_shard_appended_lsn{shard=\"%u\"} %" PRIu64 "\n", i,
-                         status.shard[i].appended_lsn);
-    sl_buffer_append_text(out, "# HELP sluice_shard_durable_lsn Position up to which changes are "
-                               "durable.\n"
-                               "# TYPE sluice_shard_durable_lsn gauge\n");
-    for (unsigned i = 0; i < status.shards; i++)
-        sl_buffer_printf(out, "sluice_shard_durable_lsn{shard=\"%u\"} %" PRIu64 "\n", i,
-                         status.shard[i].durable_lsn);
+    render_gauge(out, "sluice_streams", "Streams that exist, soft-deleted ones too.",
+                 status.streams);
+    render_gauge(out, "sluice_memory_used_bytes", "Memory that stored bytes and stream state take.",
+                 status.memory_used_bytes);
+    render_gauge(out, "sluice_waiting_reads", "Reads that wait at the tail of a stream.",
+                 status.waiting_reads);
+    render_lsn(out, "sluice_shard_appended_lsn", "Position of the last accepted change.", &status,
+               false);
+    render_lsn(out, "sluice_shard_durable_lsn", "Position up to which changes are durable.",
+               &status, true);
 }
 
 static void answer_metrics(struct sl_exchange *exchange)

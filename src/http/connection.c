@@ -49,10 +49,6 @@ void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock)
             acceptor->connections, acceptor->connection_capacity * sizeof(struct sl_connection *));
     }
     acceptor->connections[acceptor->connection_count++] = connection;
-    /* What is sent to a client that vanished is not answered; without this for a quarter hour. */
-    unsigned timeout_ms = (unsigned)acceptor->options->stall_timeout_ms;
-    setsockopt(h2o_socket_get_fd(sock), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
-               sizeof timeout_ms);
     sock->on_close.cb = on_close;
     sock->on_close.data = connection;
     sl_metrics_add(acceptor->metrics, SL_METRIC_CONNECTIONS_ACCEPTED, 1);

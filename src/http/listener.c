@@ -45,18 +45,27 @@ static bool split(const char *address, char host[HOST_SIZE_MAX], char port[PORT_
     return true;
 }
 
-static int open_one(const struct sockaddr *address, socklen_t size)
+static bool set_option(int fd, int level, int option)
 {
     int on = 1;
+
+    return setsockopt(fd, level, option, &on, sizeof on) == 0;
+}
+
+/*
+ * The first socket is bound as if it were the only one, or a server that has the port already would
+ * share it and nobody would notice; then it makes room for those that follow.
+ */
+static int open_one(const struct sockaddr *address, socklen_t size, bool is_first)
+{
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-        (address->sa_family != AF_INET6 ||
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
-        bind(fd, address, size) == 0 && listen(fd, BACKLOG) == 0)
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) &&
+        (address->sa_family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)) &&
+        (is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT)) && bind(fd, address, size) == 0 &&
+        (!is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT)) && listen(fd, BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -71,9 +80,9 @@ static void format_url(const struct sockaddr *address, socklen_t size,
     char port[PORT_SIZE_MAX];
     bool is_v6 = address->sa_family == AF_INET6;
 
-    if (getnameinfo(address, size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        SL_ASSERT(!"the kernel's own address has a name");
+    int error = getnameinfo(address, size, host, sizeof host, port, sizeof port,
+                            NI_NUMERICHOST | NI_NUMERICSERV);
+    SL_ASSERT(error == 0);
     snprintf(url, SL_LISTENER_URL_SIZE_MAX, "http://%s%s%s:%s", is_v6 ? "[" : "", host,
              is_v6 ? "]" : "", port);
 }
@@ -96,11 +105,11 @@ bool sl_listener_open(const char *address, unsigned count, int *fds,
                address);
         return false;
     }
-    fds[opened] = open_one(found->ai_addr, found->ai_addrlen);
+    fds[opened] = open_one(found->ai_addr, found->ai_addrlen, true);
     if (fds[opened] >= 0 && getsockname(fds[opened], (struct sockaddr *)&bound, &bound_size) == 0) {
         opened++;
         while (opened < count &&
-               (fds[opened] = open_one((struct sockaddr *)&bound, bound_size)) >= 0)
+               (fds[opened] = open_one((struct sockaddr *)&bound, bound_size, false)) >= 0)
             opened++;
     }
     int error = errno;

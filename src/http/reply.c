@@ -18,18 +18,6 @@ static h2o_iovec_t name_expose_headers = { H2O_STRLIT("Access-Control-Expose-Hea
 static h2o_iovec_t name_cache_control = { H2O_STRLIT("Cache-Control") };
 static h2o_iovec_t name_next_offset = { H2O_STRLIT("Stream-Next-Offset") };
 
-/*
- * What a script may see: all that there is, and all that can be in a 204, the most frequent answer.
- */
-#define EXPOSE_HEADERS_OF_204                                                                      \
-    "stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, producer-epoch, "        \
-    "producer-seq"
-#define EXPOSE_HEADERS                                                                             \
-    "stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, "                        \
-    "stream-sse-data-encoding, stream-ttl, stream-expires-at, producer-epoch, producer-seq, "      \
-    "producer-expected-seq, producer-received-seq, etag, location, content-type, vary, "           \
-    "retry-after"
-
 static const char *reason_of(int status)
 {
     static const struct {
@@ -82,10 +70,7 @@ void sl_reply_begin(struct sl_exchange *exchange, int status, const char *cache_
     put_header(req, &name_nosniff, H2O_STRLIT("nosniff"));
     put_header(req, &name_resource_policy, H2O_STRLIT("cross-origin"));
     put_header(req, &name_allow_origin, H2O_STRLIT("*"));
-    if (status == 204)
-        put_header(req, &name_expose_headers, H2O_STRLIT(EXPOSE_HEADERS_OF_204));
-    else
-        put_header(req, &name_expose_headers, H2O_STRLIT(EXPOSE_HEADERS));
+    put_header(req, &name_expose_headers, H2O_STRLIT("*"));
     if (cache_control != NULL)
         put_header(req, &name_cache_control, cache_control, strlen(cache_control));
 }
@@ -242,6 +227,8 @@ void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err)
         sl_reply_header_number(exchange, "Retry-After", 1 + exchange->acceptor->now_ms % 3);
     if (err == SL_ERR_OVERLOADED)
         sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_OVERLOAD_REFUSALS, 1);
+    else if (err == SL_ERR_MEMORY_LIMIT_EXCEEDED)
+        sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_MEMORY_REFUSALS, 1);
 }
 
 void sl_reply_problem_finish(struct sl_exchange *exchange, enum sl_err err)

@@ -261,14 +261,6 @@ static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     return next - now < SLEEP_MAX_MS ? (int)(next - now) : SLEEP_MAX_MS;
 }
 
-static void publish_metrics(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
-{
-    struct sl_metrics *metrics = shard->setup.metrics;
-    sl_metrics_set(metrics, SL_METRIC_STREAMS, shard->names.count);
-    if (shard->setup.index == 0)
-        sl_metrics_set(metrics, SL_METRIC_MEMORY_USED, sl_account_bytes(shard->setup.account));
-}
-
 /* One turn; returns the bits of the sessions whose rings may hold more. */
 static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_shard)
 {
@@ -288,7 +280,6 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     commit(shard);
     retry_overflow(shard);
     signal_sessions(shard);
-    publish_metrics(shard);
     return more;
 }
 

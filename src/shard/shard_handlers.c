@@ -51,13 +51,6 @@ static bool has_memory(const struct sl_shard *shard, size_t growth) SL_RUNS_ON(s
     return sl_account_bytes(shard->setup.account) + growth <= shard->setup.memory_budget_bytes;
 }
 
-static void refuse_memory(struct sl_shard *shard, struct sl_message *message)
-    SL_RUNS_ON(sl_role_shard)
-{
-    sl_metrics_add(shard->setup.metrics, SL_METRIC_MEMORY_REFUSALS, 1);
-    sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, 0);
-}
-
 static void count_payload(struct sl_shard *shard, const struct sl_payload *payload)
     SL_RUNS_ON(sl_role_shard)
 {
@@ -145,7 +138,7 @@ static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
     if (message->late_err != SL_OK) {
         sli_shard_answer(shard, message, message->late_err, shard->removed_lsn);
     } else if (!has_memory(shard, growth)) {
-        refuse_memory(shard, message);
+        sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, shard->removed_lsn);
     } else if (!sl_account_take(shard->setup.streams, 1, shard->setup.streams_max)) {
         sli_shard_answer(shard, message, SL_ERR_TOO_MANY_STREAMS, shard->removed_lsn);
     } else {
@@ -191,7 +184,7 @@ static void shard_on_append(struct sl_shard *shard, struct sl_message *message)
                               shard->setup.producers_max, &shard->now, &judgement);
     if (judgement.verdict == SL_VERDICT_ACCEPTED && message->payload.bytes.size > 0 &&
         !has_memory(shard, sl_slab_growth(&shard->slab, &message->payload))) {
-        refuse_memory(shard, message);
+        sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, stream->last_lsn);
         return;
     }
     if (judgement.verdict == SL_VERDICT_ACCEPTED) {

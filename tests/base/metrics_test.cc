@@ -77,11 +77,11 @@ TEST_F(Metrics, SumOfAllThreads)
 TEST_F(Metrics, GaugesFallAlsoInAnotherThreadThanTheyRose)
 {
     sl_metrics *other = sl_metrics_registry_join(registry);
-    sl_metrics_add(mine, SL_METRIC_STREAMS, 3);
-    sl_metrics_subtract(other, SL_METRIC_STREAMS, 2);
-    EXPECT_EQ(rows()["sluice_streams"], "1");
-    sl_metrics_set(mine, SL_METRIC_STREAMS, 9);
-    EXPECT_EQ(rows()["sluice_streams"], "7");
+    sl_metrics_add(mine, SL_METRIC_CONNECTIONS_OPEN, 3);
+    sl_metrics_subtract(other, SL_METRIC_CONNECTIONS_OPEN, 2);
+    EXPECT_EQ(rows()["sluice_connections_open"], "1");
+    sl_metrics_set(mine, SL_METRIC_CONNECTIONS_OPEN, 9);
+    EXPECT_EQ(rows()["sluice_connections_open"], "7");
 }
 
 TEST_F(Metrics, RequestsCountByOperationAndStatus)
@@ -159,16 +159,16 @@ TEST_F(Metrics, CanBeReadWhileThreadsCountAndJoin)
         threads.emplace_back([this] {
             sl_metrics *metrics = sl_metrics_registry_join(registry);
             for (int n = 0; n < 50000; n++)
-                sl_metrics_add(metrics, SL_METRIC_WAKEUPS, 1);
+                sl_metrics_add(metrics, SL_METRIC_DUPLICATES, 1);
         });
     }
     uint64_t before = 0;
     for (int i = 0; i < 20; i++) {
-        uint64_t now = std::stoull(rows()["sluice_wakeups_total"]);
+        uint64_t now = std::stoull(rows()["sluice_duplicate_appends_total"]);
         EXPECT_GE(now, before);
         before = now;
     }
     for (std::thread &thread : threads)
         thread.join();
-    EXPECT_EQ(rows()["sluice_wakeups_total"], "200000");
+    EXPECT_EQ(rows()["sluice_duplicate_appends_total"], "200000");
 }

@@ -150,7 +150,11 @@ TEST_F(Front, RefusesAPortThatIsTakenAndClosesTheOthers)
     ASSERT_EQ(0, getsockname(taken, reinterpret_cast<sockaddr *>(&address), &size));
     std::string second = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
     const char *addresses[] = { "127.0.0.1:0", second.c_str() };
+    int next = dup(taken);
+    close(next);
     EXPECT_EQ(nullptr, sl_front_start(engine_, registry_, &options_, addresses, 2));
+    EXPECT_EQ(next, dup(taken)); /* no descriptor below is still open */
+    close(next);
     close(taken);
 }
 
@@ -209,7 +213,10 @@ TEST_F(Front, CutsWhatIsNotAnsweredAtTheDeadlineOfTheDrain)
     int fd = Connect();
     Send(fd, "PUT /v1/stream/a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
     usleep(50 * 1000);
+    auto start = std::chrono::steady_clock::now();
     Stop();
+    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
     EXPECT_EQ("", ReceiveAll(fd));
 }
 

@@ -17,7 +17,8 @@ namespace
 {
 
 constexpr uint32_t kShards = 2, kSessions = 3;
-constexpr unsigned kReplySlots = 4; /* three answers fit: the rest has to wait */
+constexpr uint32_t kFast = 2;       /* the session that has room for every answer */
+constexpr unsigned kReplySlots = 4; /* of the others: three answers fit, the rest has to wait */
 
 /* Two shards whose sessions are this test: it fills and empties the rings itself. */
 class Shard : public ::testing::Test
@@ -176,10 +177,11 @@ class Shard : public ::testing::Test
     void Connect(uint32_t session)
     {
         Lane &lane = lanes_[session];
+        unsigned slots = session == kFast ? +SL_RING_CAPACITY : kReplySlots;
         lane.port = sl_port_create();
         for (uint32_t shard = 0; shard < kShards; shard++) {
             lane.requests[shard] = sl_ring_create(SL_RING_CAPACITY);
-            lane.replies[shard] = sl_ring_create(kReplySlots);
+            lane.replies[shard] = sl_ring_create(slots);
             sl_shard_connect(shards_[shard], session, lane.requests[shard], lane.replies[shard],
                              lane.port);
         }
@@ -272,12 +274,12 @@ TEST_F(Shard, OneSignalIsEnoughForAFullRing)
     std::vector<sl_message *> asked;
     for (int i = 0; i < SL_RING_CAPACITY - 1; i++) {
         asked.push_back(Head("a"));
-        Push(asked.back(), 2);
+        Push(asked.back(), kFast);
     }
     Start();
-    Signal(2);
+    Signal(kFast);
     for (sl_message *message : asked)
-        ASSERT_EQ(Pop(2), message);
+        ASSERT_EQ(Pop(kFast), message);
 }
 
 TEST_F(Shard, AReadThatWaitsIsAnsweredByItsCancelOrTheNextBytes)
