@@ -27,7 +27,7 @@ enum {
 
     /* JSON messages in one request: bounds the work of one step. TOO_MANY_MESSAGES */
     SL_MESSAGES_PER_REQUEST_MAX = 262144,
-    /* Ancestors of a fork: bounds the walk of a read. FORK_TOO_DEEP */
+    /* Ancestors of which a fork still has bytes: bounds the walk of a read. FORK_TOO_DEEP */
     SL_FORK_DEPTH_MAX = 256,
     /* Arrays and objects within each other: bounds the parser's stack. INVALID_JSON */
     SL_JSON_DEPTH_MAX = 1024,

@@ -74,16 +74,23 @@ static void add_location(struct sl_exchange *exchange)
     sl_buffer_deinit(&url);
 }
 
+/* The operation is back and there is something to answer; an error was answered already. */
+static bool succeeded(struct sl_exchange *exchange, const struct sl_operation *op)
+{
+    if (!sl_exchange_came_back(exchange))
+        return false;
+    if (op->err == SL_OK)
+        return true;
+    sl_reply_problem(exchange, op->err);
+    return false;
+}
+
 static void on_created(struct sl_completion *completion, struct sl_operation *op)
 {
     struct sl_exchange *exchange = SL_OBJECT(completion, struct sl_exchange, completion);
 
-    if (!sl_exchange_came_back(exchange))
+    if (!succeeded(exchange, op))
         return;
-    if (op->err != SL_OK) {
-        sl_reply_problem(exchange, op->err);
-        return;
-    }
     sl_reply_begin(exchange, op->u.create.created ? 201 : 200, "no-store");
     add_content_type(exchange, &op->stream);
     add_tail(exchange, &op->stream);
@@ -174,12 +181,8 @@ static void on_head(struct sl_completion *completion, struct sl_operation *op)
     struct sl_exchange *exchange = SL_OBJECT(completion, struct sl_exchange, completion);
     const struct sl_stream_view *view = &op->stream;
 
-    if (!sl_exchange_came_back(exchange))
+    if (!succeeded(exchange, op))
         return;
-    if (op->err != SL_OK) {
-        sl_reply_problem(exchange, op->err);
-        return;
-    }
     sl_reply_begin(exchange, 200, "no-store");
     add_content_type(exchange, view);
     add_tail(exchange, view);
@@ -203,12 +206,8 @@ static void on_deleted(struct sl_completion *completion, struct sl_operation *op
 {
     struct sl_exchange *exchange = SL_OBJECT(completion, struct sl_exchange, completion);
 
-    if (!sl_exchange_came_back(exchange))
+    if (!succeeded(exchange, op))
         return;
-    if (op->err != SL_OK) {
-        sl_reply_problem(exchange, op->err);
-        return;
-    }
     sl_reply_begin(exchange, 204, "no-store");
     sl_reply_finish(exchange, NULL, 0);
 }
