@@ -39,6 +39,7 @@ struct sl_engine_options {
 struct sl_engine_status {
     uint64_t streams;           /* that exist, soft-deleted ones too */
     uint64_t memory_used_bytes; /* of memory_budget_bytes */
+    uint64_t read_copies_bytes; /* copied for readers, beside the budget; at most an eighth of it */
     uint64_t expired_total;
     uint64_t waiting_reads;
     unsigned shards;

@@ -46,6 +46,7 @@ extern "C" {
     X(TTL_AND_EXPIRES_AT, "a stream has a time to live or an expiry instant, not both")            \
     X(INVALID_STREAM_NAME, "the stream name is malformed")                                         \
     X(NAME_TOO_LONG, "the stream name is too long")                                                \
+    X(UNKNOWN_PATH, "nothing is served at this path")                                              \
     X(RESERVED_NAME, "the name is reserved")                                                       \
     X(BAD_REQUEST, "the request is malformed")                                                     \
     X(METHOD_NOT_ALLOWED, "the method is not supported here")                                      \

@@ -31,10 +31,10 @@ struct sl_block {
     struct sl_account *account; /* borrowed until the block is freed; NULL: nobody counts */
     size_t size;                /* payload bytes there is room for; fixed */
     uint32_t references;        /* any thread, only by ref and unref */
+    uint32_t live;              /* the creator's own count of the bytes that it still needs */
 };
 
-/* One reference, the caller's. `account` (may be NULL) is charged with what the allocation takes.
- */
+/* One reference, the caller's. `account` (may be NULL) is charged with what the allocation takes. */
 struct sl_block *sl_block_create(size_t size, struct sl_account *account)
     __attribute__((returns_nonnull));
 

@@ -14,6 +14,7 @@ enum {
     STREAMS_MAX_DEFAULT = 4 * 1000 * 1000,
     SLABS_IN_BUDGET_MIN = 64, /* so that the slabs being filled are a small part of the budget */
     SLAB_SIZE_MIN = 4096,
+    COPIES_SHARE = 8, /* one part in so many of the budget, beside it, for what reads copy */
 };
 
 SL_STATIC_ASSERT((int)SL_SESSIONS_MAX <= (int)SL_PORT_PRODUCERS_MAX,
@@ -44,6 +45,8 @@ static void create_shards(struct sl_engine *engine, const struct sl_engine_optio
         .peers = engine->shards,
         .account = &engine->account,
         .memory_budget_bytes = engine->memory_budget_bytes,
+        .copies = &engine->copies,
+        .copies_max_bytes = engine->copies_max_bytes,
         .streams = &engine->streams,
         .streams_max = or_default(options->streams_max, STREAMS_MAX_DEFAULT),
         .producers_max =
@@ -69,6 +72,7 @@ enum sl_err sl_engine_open(const struct sl_engine_options *options, struct sl_en
     made->route.shards = (uint32_t)or_default(options->shards, 1);
     made->history_id = sl_random_u64();
     made->memory_budget_bytes = or_default(options->memory_budget_bytes, MEMORY_BUDGET_DEFAULT);
+    made->copies_max_bytes = made->memory_budget_bytes / COPIES_SHARE;
     made->mutex = sl_mutex_create();
     create_shards(made, options);
     *engine = made;
@@ -113,6 +117,7 @@ void sl_engine_status(const struct sl_engine *engine, struct sl_engine_status *s
     *status = (struct sl_engine_status){
         .streams = sl_account_bytes(&engine->streams),
         .memory_used_bytes = sl_account_bytes(&engine->account),
+        .read_copies_bytes = sl_account_bytes(&engine->copies),
         .shards = engine->route.shards,
     };
     for (unsigned i = 0; i < engine->route.shards; i++) {

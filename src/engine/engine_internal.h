@@ -29,8 +29,10 @@ struct sl_engine {
     struct sl_route route;
     uint64_t history_id;
     uint64_t memory_budget_bytes;
-    struct sl_account account;               /* bytes of blocks and stream state */
-    struct sl_account streams;               /* how many there are */
+    struct sl_account account; /* bytes of blocks and stream state */
+    struct sl_account streams; /* how many there are */
+    struct sl_account copies;  /* bytes that reads had to copy */
+    uint64_t copies_max_bytes;
     struct sl_metrics_registry *own_metrics; /* owned; NULL: the opener's are used */
     struct sl_shard *shards[SL_SHARDS_MAX];  /* owned */
     struct sl_mutex *mutex;                  /* guards the slots */

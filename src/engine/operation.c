@@ -60,8 +60,10 @@ static enum sl_err split_parts(struct sl_message *message, const struct sl_bytes
         return err;
     message->payload.bytes = sl_buffer_bytes(&split->messages);
     message->payload.count = split->count;
-    if (split->count > 1)
+    if (split->count > 1) {
+        sl_lengths_add_index(&split->lengths, split->count);
         message->payload.lengths = sl_buffer_bytes(&split->lengths);
+    }
     return SL_OK;
 }
 
@@ -292,12 +294,21 @@ static void finish_read(struct sl_session *session, struct sl_message *message, 
     sli_session_finish(session, message, err);
 }
 
-/* Asks the next shard for more; it finds room for at least one more slice. */
+/*
+ * Asks the next shard for more; it finds room for at least one more slice. If that needs a copy and
+ * readers hold enough copies already, the read ends here.
+ */
 static void read_on(struct sl_session *session, struct sl_message *message, enum sl_request request,
                     uint32_t shard) SL_RUNS_ON(sl_role_session)
 {
-    if (message->read.pieces.count == SL_READ_SLICES_MAX)
-        sl_pieces_join(&message->read.pieces, &session->engine->account);
+    struct sl_engine *engine = session->engine;
+    if (message->read.pieces.count == SL_READ_SLICES_MAX) {
+        if (sl_account_bytes(&engine->copies) >= engine->copies_max_bytes) {
+            finish_read(session, message, SL_OK);
+            return;
+        }
+        sl_pieces_join(&message->read.pieces, &engine->copies);
+    }
     sli_session_send(session, message, request, shard);
 }
 

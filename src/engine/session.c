@@ -11,7 +11,10 @@
 #include "engine/engine_internal.h"
 #include "engine/session_internal.h"
 
-enum { KEPT_BUFFER_SIZE_MAX = 64 * 1024 }; /* a message that held more gives its memory back */
+enum {
+    KEPT_BUFFER_SIZE_MAX = 16 * 1024, /* a message that held more gives its memory back */
+    UNUSED_MAX = 256,                 /* messages kept for the next operations */
+};
 
 /* ---- open and close ---- */
 
@@ -120,6 +123,7 @@ static struct sl_message *new_message(struct sl_session *session) SL_RUNS_ON(sl_
 {
     struct sl_link *link = sl_link_first(&session->unused);
     if (link != NULL) {
+        session->unused_count--;
         sl_link_remove(link);
         return SL_OBJECT(link, struct sl_message, session.link);
     }
@@ -152,6 +156,11 @@ static void put_message(struct sl_session *session, struct sl_message *message)
     SL_RUNS_ON(sl_role_session)
 {
     sli_message_clear(message);
+    if (session->unused_count == UNUSED_MAX) {
+        free_message(message);
+        return;
+    }
+    session->unused_count++;
     sl_link_prepend(&session->unused, &message->session.link);
 }
 

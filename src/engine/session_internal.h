@@ -24,7 +24,8 @@ struct sl_session {
     size_t pending;           /* operations submitted and not polled */
     size_t in_flight;         /* messages that are at a shard or on their way */
     struct sl_link all;       /* every message */
-    struct sl_link unused;
+    struct sl_link unused;    /* kept for the next operations */
+    size_t unused_count;
     struct sl_link done;                  /* in the order in which they ended */
     struct sl_link queued[SL_SHARDS_MAX]; /* messages that found the ring full */
 };

@@ -55,6 +55,9 @@ static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *ou
                  status.streams);
     render_gauge(out, "sluice_memory_used_bytes", "Memory that stored bytes and stream state take.",
                  status.memory_used_bytes);
+    render_gauge(out, "sluice_read_copies_bytes",
+                 "Memory that readers hold because their bytes had to be copied.",
+                 status.read_copies_bytes);
     render_gauge(out, "sluice_waiting_reads", "Reads that wait at the tail of a stream.",
                  status.waiting_reads);
     render_lsn(out, "sluice_shard_appended_lsn", "Position of the last accepted change.", &status,

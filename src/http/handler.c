@@ -198,7 +198,7 @@ static void answer(struct sl_exchange *exchange, enum method method, struct sl_b
     else if (sl_admin_is_path(exchange->path))
         sl_admin_answer(exchange);
     else
-        sl_reply_problem(exchange, SL_ERR_NOT_FOUND);
+        sl_reply_problem(exchange, SL_ERR_UNKNOWN_PATH);
 }
 
 int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)

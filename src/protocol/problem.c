@@ -12,7 +12,8 @@
     X(GONE, 410, false, "Stream deleted",                                                          \
       "The stream was deleted and is kept only for its forks. Use another path.")                  \
     X(CONFIG_MISMATCH, 409, false, "Stream exists with another configuration",                     \
-      "Read the configuration with HEAD and repeat the PUT with it, or use another path.")         \
+      "Read the configuration, and whether it is closed, with HEAD and repeat the PUT with "       \
+      "it, or use another path.")                                                                  \
     X(PATH_BLOCKED, 409, false, "Path in use by a deleted stream",                                 \
       "Forks still read from the deleted stream. Delete them first, or use another path.")         \
     X(FORK_SOURCE_NOT_FOUND, 404, false, "Fork source not found",                                  \
@@ -72,10 +73,15 @@
       "Use a path of non-empty segments, not . or .., percent-encoded UTF-8 without control "      \
       "characters.")                                                                               \
     X(NAME_TOO_LONG, 414, false, "Stream name too long",                                           \
-      "Use a path of at most 1024 bytes below the stream root, percent-encoded.")                  \
+      "Use at most 1024 bytes below the stream root, percent-encoded, and at most 8192 with "      \
+      "the query.")                                                                                \
+    X(UNKNOWN_PATH, 404, false, "Nothing at this path",                                            \
+      "Streams are below the stream root, by default /v1/stream/NAME.")                            \
     X(RESERVED_NAME, 404, false, "Reserved path",                                                  \
       "Paths at and below __ds are not streams. Use another path.")                                \
-    X(BAD_REQUEST, 400, false, "Bad request", "Check the request against the protocol.")           \
+    X(BAD_REQUEST, 400, false, "Bad request",                                                      \
+      "Send one Host, at most one of Content-Length and Transfer-Encoding, and no folded "         \
+      "headers.")                                                                                  \
     X(METHOD_NOT_ALLOWED, 405, false, "Method not allowed",                                        \
       "Streams know GET, HEAD, PUT, POST, DELETE and OPTIONS.")                                    \
     X(TOO_MANY_STREAMS, 429, true, "Too many streams",                                             \

@@ -97,14 +97,8 @@ static void wait_for_signal(const sigset_t *signals)
 }
 
 static int run(struct sl_server_options *options, struct sl_engine *engine,
-               struct sl_metrics_registry *registry)
+               struct sl_metrics_registry *registry, const sigset_t *signals)
 {
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
     struct sl_front *front = sl_front_start(engine, registry, &options->http, options->addresses,
                                             options->address_count);
     if (front == NULL)
@@ -112,7 +106,7 @@ static int run(struct sl_server_options *options, struct sl_engine *engine,
     for (unsigned i = 0; i < options->address_count; i++)
         printf("sluice ready on %s\n", sl_front_url(front, i));
     fflush(stdout);
-    wait_for_signal(&signals);
+    wait_for_signal(signals);
     sl_front_drain(front);
     sl_front_destroy(&front);
     return EXIT_CLEAN;
@@ -124,7 +118,13 @@ static int serve(int argument_count, char *const *arguments)
     struct sl_buffer problem = { NULL, 0, 0 };
     struct sl_engine *engine = NULL;
     int code = EXIT_USAGE;
+    sigset_t signals;
 
+    /* From here on a signal waits until there is something to drain. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
     if (!sl_server_options_init(&options, argument_count, arguments, environ, &problem)) {
         fprintf(stderr, "sluice: %.*s\n", (int)problem.size, (const char *)problem.data);
     } else {
@@ -136,7 +136,7 @@ static int serve(int argument_count, char *const *arguments)
         if (err != SL_OK) {
             fprintf(stderr, "sluice: the engine does not start: %s\n", sl_err_text(err));
         } else {
-            code = run(&options, engine, registry);
+            code = run(&options, engine, registry, &signals);
             sl_engine_close(&engine);
         }
         sl_metrics_registry_destroy(&registry);
@@ -162,7 +162,7 @@ int main(int argument_count, char **arguments)
 
     if (strcmp(command, "serve") == 0) {
         for (int i = 2; i < argument_count; i++)
-            if (strcmp(arguments[i], "--help") == 0)
+            if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0)
                 return print(serve_usage, sl_server_options_help);
         return serve(argument_count - 2, arguments + 2);
     }
@@ -172,7 +172,9 @@ int main(int argument_count, char **arguments)
         printf("sluice %s\n", SL_VERSION);
         return EXIT_CLEAN;
     }
-    bool asked = strcmp(command, "--help") == 0;
+    bool asked = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
+    if (!asked && *command != '\0')
+        fprintf(stderr, "sluice: there is no command \"%s\"\n", command);
     fputs(usage, asked ? stdout : stderr);
     return asked ? EXIT_CLEAN : EXIT_USAGE;
 }

@@ -11,6 +11,9 @@
 #include "protocol/ascii.h"
 #include "protocol/number.h"
 
+/* An operator who names a place for the data must not believe that it is there. */
+#define NOT_DURABLE ": this version keeps streams in memory only"
+
 enum {
     FILE_SIZE_MAX = 64 * 1024, /* bytes of a configuration file */
     NAME_SIZE_MAX = 40,        /* bytes of an option's name with its NUL */
@@ -360,6 +363,10 @@ static bool apply_variable(struct sl_server_options *options, const struct optio
 static bool apply_environment(struct sl_server_options *options, char *const *environment,
                               struct sl_buffer *problem)
 {
+    if (look_up(environment, "SLUICE_DATA_DIR") != NULL) {
+        sl_buffer_append_text(problem, "SLUICE_DATA_DIR" NOT_DURABLE);
+        return false;
+    }
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (!apply_variable(options, &table[i], environment, problem))
             return false;
@@ -390,7 +397,7 @@ static bool parse_argument(int left, char *const *arguments, struct argument *ou
         out->option = find(sl_bytes(text + 2, size - 2));
     if (out->option == NULL) {
         if (strncmp(text, "--data-dir", strlen("--data-dir")) == 0)
-            sl_buffer_append_text(problem, "--data-dir: this version keeps streams in memory only");
+            sl_buffer_append_text(problem, "--data-dir" NOT_DURABLE);
         else
             sl_buffer_printf(problem, "%s: there is no such option; see sluice serve --help", text);
         return false;
@@ -447,8 +454,7 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
         !apply_arguments(options, NULL, argument_count, arguments, problem))
         return false;
     if (!options->memory) {
-        sl_buffer_append_text(problem, "memory: \"false\": this version keeps streams in memory "
-                                       "only");
+        sl_buffer_append_text(problem, "memory: \"false\"" NOT_DURABLE);
         return false;
     }
     options->http.stream_root = sl_bytes_of(options->stream_root);

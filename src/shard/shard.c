@@ -280,6 +280,7 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     commit(shard);
     retry_overflow(shard);
     signal_sessions(shard);
+    sli_shard_compact(shard);
     return more;
 }
 
@@ -293,7 +294,7 @@ static void run(void *argument)
         if ((bits & (UINT64_C(1) << SL_PORT_STOP)) != 0)
             return;
         bits = turn(shard, bits);
-        if (bits != 0 || !sl_link_is_empty(&shard->next_turn))
+        if (bits != 0 || !sl_link_is_empty(&shard->next_turn) || shard->compaction.under_way)
             continue;
         int timeout = sleep_ms(shard);
         if (timeout > 0 && sl_port_sleep(shard->port))

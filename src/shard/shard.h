@@ -32,6 +32,8 @@ struct sl_shard_setup {
     const struct sl_route *route;  /* borrowed */
     struct sl_shard *const *peers; /* borrowed: all shards by index, complete before start */
     struct sl_account *account;    /* borrowed: of the engine */
+    struct sl_account *copies;     /* borrowed: of the engine; what reads had to copy */
+    uint64_t copies_max_bytes;     /* of that account; beyond it reads give less at a time */
     struct sl_metrics *metrics;    /* borrowed */
     uint64_t memory_budget_bytes;  /* of the account */
     struct sl_account *streams;    /* borrowed: how many streams the engine has */

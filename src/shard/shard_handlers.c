@@ -217,8 +217,10 @@ static enum sl_err read_own(struct sl_shard *shard, struct sl_stream *stream,
         .piece_size = plan->piece_size,
         .json = stream->media->json,
         .may_be_empty = plan->pieces.count > 0,
+        .by_reference = sl_account_bytes(shard->setup.copies) + plan->piece_size >
+                        shard->setup.copies_max_bytes,
     };
-    enum sl_err err = sl_log_read(&stream->log, &wanted, shard->setup.account, &plan->pieces);
+    enum sl_err err = sl_log_read(&stream->log, &wanted, shard->setup.copies, &plan->pieces);
     read->next = wanted.next;
     read->page_end = wanted.page_end;
     return err;

@@ -51,6 +51,13 @@ struct sl_shard {
     struct sl_media_set media;
     struct sl_slab slab;
     struct sl_timer_wheel wheel;
+    struct {
+        bool under_way;
+        uint64_t cursor;      /* of the walk over names */
+        uint64_t removed_lsn; /* when it began; nothing removed since: nothing to gain */
+        uint64_t began_ms;
+        uint64_t not_before_ms;
+    } compaction;
     uint64_t lanes_overflowing; /* bit per lane */
     uint64_t lanes_to_signal;   /* bit per lane: something was pushed in this turn */
     struct sli_lane lanes[SL_PORT_PRODUCERS_MAX];
@@ -105,6 +112,12 @@ void sli_shard_free_settled(struct sl_shard *shard, struct sl_stream *stream)
 /* Removes at most `max` streams whose time has come; returns how many timers it looked at. */
 size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
     SL_RUNS_ON(sl_role_shard);
+
+/*
+ * When memory gets scarce and something was removed: moves what is left in mostly dead slabs together,
+ * a slice of the streams per turn.
+ */
+void sli_shard_compact(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 
 #ifdef __cplusplus
 }

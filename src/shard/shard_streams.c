@@ -3,6 +3,12 @@
 #include "base/thread.h"
 #include "shard/shard_internal.h"
 
+enum {
+    COMPACT_BUCKETS_MAX = 64,  /* of the table of names, per turn */
+    COMPACT_PAUSE_FACTOR = 4,  /* a walk is followed by a pause of so many times its duration */
+    MEMORY_SCARCE_EIGHTHS = 7, /* of the budget in use: time to compact */
+};
+
 static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, struct sl_bytes name)
     SL_RUNS_ON(sl_role_shard)
 {
@@ -163,4 +169,33 @@ size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
 {
     struct expiry expiry = { shard, expired };
     return sl_timer_wheel_advance(&shard->wheel, shard->now.running_ms, max, on_lifetime, &expiry);
+}
+
+static bool begins_compaction(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    return sl_account_bytes(shard->setup.account) >
+               shard->setup.memory_budget_bytes / 8 * MEMORY_SCARCE_EIGHTHS &&
+           shard->removed_lsn > shard->compaction.removed_lsn &&
+           shard->now.running_ms >= shard->compaction.not_before_ms;
+}
+
+void sli_shard_compact(struct sl_shard *shard)
+{
+    if (!shard->compaction.under_way) {
+        if (!begins_compaction(shard))
+            return;
+        shard->compaction.under_way = true;
+        shard->compaction.cursor = 0;
+        shard->compaction.removed_lsn = shard->removed_lsn;
+        shard->compaction.began_ms = shard->now.running_ms;
+    }
+    for (unsigned i = 0; i < COMPACT_BUCKETS_MAX && shard->compaction.under_way; i++) {
+        struct sl_table_node *node = sl_table_walk(&shard->names, &shard->compaction.cursor);
+        for (; node != NULL; node = node->next)
+            sl_log_compact(&SL_OBJECT(node, struct sl_stream, by_name)->log, &shard->slab);
+        shard->compaction.under_way = shard->compaction.cursor != 0;
+    }
+    uint64_t duration_ms = shard->now.running_ms - shard->compaction.began_ms;
+    shard->compaction.not_before_ms =
+        shard->now.running_ms + 1 + COMPACT_PAUSE_FACTOR * duration_ms;
 }

@@ -15,15 +15,26 @@ enum {
 /* Walks the message boundaries of one extent. */
 struct boundary {
     const struct sl_extent *extent;
-    const uint8_t *lengths;
-    size_t lengths_left;
-    uint64_t at;    /* position of the boundary */
-    uint32_t index; /* messages before it */
+    const uint8_t *lengths; /* of the messages after it */
+    uint64_t at;            /* position of the boundary */
+    uint32_t index;         /* messages before it */
+};
+
+/* Entry n of the index says where message (n + 1) * SL_MESSAGES_PER_INDEX_ENTRY begins. */
+struct index_entry {
+    uint32_t payload_at;
+    uint32_t lengths_at;
 };
 
 static struct sl_extent *extent_at(const struct sl_log *log, uint32_t index)
 {
     return &log->chunks[index >> CHUNK_BITS][index & CHUNK_MASK];
+}
+
+/* Payload, lengths and index. */
+static size_t stored_size(const struct sl_extent *extent)
+{
+    return (size_t)extent->size + extent->lengths_size;
 }
 
 static uint64_t extent_end(const struct sl_extent *extent)
@@ -68,7 +79,7 @@ size_t sl_log_deinit(struct sl_log *log)
 {
     size_t memory = sl_log_memory(log);
     for (uint32_t i = 0; i < log->count; i++)
-        sl_block_unref(&extent_at(log, i)->block);
+        sl_slab_drop(&extent_at(log, i)->block, stored_size(extent_at(log, i)));
     for (uint32_t i = 0; i < log->count; i += CHUNK_EXTENTS)
         sl_memory_free(log->chunks[i >> CHUNK_BITS]);
     sl_memory_free(log->chunks);
@@ -122,6 +133,24 @@ size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload
     return memory_of(log->count) - before;
 }
 
+void sl_log_compact(struct sl_log *log, struct sl_slab *slab)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        struct sl_extent *extent = extent_at(log, i);
+        if (!sl_slab_is_sparse(slab, extent->block))
+            continue;
+        const uint8_t *stored = sl_block_data(extent->block) + extent->at;
+        struct sl_payload payload = {
+            .bytes = sl_bytes(stored, extent->size),
+            .lengths = sl_bytes(stored + extent->size, extent->lengths_size),
+        };
+        struct sl_place place = sl_slab_store(slab, &payload);
+        sl_slab_drop(&extent->block, stored_size(extent));
+        extent->block = place.block;
+        extent->at = place.at;
+    }
+}
+
 /* The extent that holds `position`; count when it is the end. */
 static uint32_t find(const struct sl_log *log, uint64_t position)
 {
@@ -139,27 +168,62 @@ static uint32_t find(const struct sl_log *log, uint64_t position)
     return low;
 }
 
-static struct boundary boundary_first(const struct sl_extent *extent)
+static uint32_t index_count(uint32_t messages)
 {
+    return messages == 0 ? 0 : (messages - 1) / SL_MESSAGES_PER_INDEX_ENTRY;
+}
+
+void sl_lengths_add_index(struct sl_buffer *lengths, uint32_t count)
+{
+    size_t size = lengths->size;
+    struct index_entry entry = { 0, 0 };
+    for (uint32_t i = 1; i <= index_count(count) * SL_MESSAGES_PER_INDEX_ENTRY; i++) {
+        uint64_t length;
+        size_t used =
+            sl_varint_read(lengths->data + entry.lengths_at, size - entry.lengths_at, &length);
+        SL_ASSERT(used > 0);
+        entry.payload_at += (uint32_t)length;
+        entry.lengths_at += (uint32_t)used;
+        if (i % SL_MESSAGES_PER_INDEX_ENTRY == 0)
+            sl_buffer_append(lengths, &entry, sizeof(entry));
+    }
+}
+
+static const uint8_t *lengths_of(const struct sl_extent *extent)
+{
+    return sl_block_data(extent->block) + extent->at + extent->size;
+}
+
+/* The boundary that entry `n` of the index names; the first one of the extent for n == -1. */
+static struct boundary boundary_of_entry(const struct sl_extent *extent, int64_t n)
+{
+    struct index_entry entry = { 0, 0 };
+    if (n >= 0) {
+        size_t index_size = index_count(extent->count) * sizeof(entry);
+        memcpy(&entry,
+               lengths_of(extent) + extent->lengths_size - index_size + (size_t)n * sizeof(entry),
+               sizeof(entry));
+    }
     return (struct boundary){
         .extent = extent,
-        .lengths = sl_block_data(extent->block) + extent->at + extent->size,
-        .lengths_left = extent->lengths_size,
-        .at = extent->start,
+        .lengths = lengths_of(extent) + entry.lengths_at,
+        .at = extent->start + entry.payload_at,
+        .index = (uint32_t)(n + 1) * SL_MESSAGES_PER_INDEX_ENTRY,
     };
 }
 
 /* False after the last message. */
 static bool boundary_next(struct boundary *boundary)
 {
-    uint64_t length = boundary->extent->size;
-    if (boundary->index == boundary->extent->count)
+    const struct sl_extent *extent = boundary->extent;
+    uint64_t length = extent->size;
+    if (boundary->index == extent->count)
         return false;
-    if (boundary->extent->count > 1) {
-        size_t used = sl_varint_read(boundary->lengths, boundary->lengths_left, &length);
+    if (extent->count > 1) {
+        const uint8_t *end = lengths_of(extent) + extent->lengths_size;
+        size_t used = sl_varint_read(boundary->lengths, (size_t)(end - boundary->lengths), &length);
         SL_ASSERT(used > 0);
         boundary->lengths += used;
-        boundary->lengths_left -= used;
     }
     boundary->at += length;
     boundary->index++;
@@ -169,11 +233,35 @@ static bool boundary_next(struct boundary *boundary)
 /* The boundary at `position`, or the last one before it. */
 static struct boundary boundary_before(const struct sl_extent *extent, uint64_t position)
 {
-    struct boundary here = boundary_first(extent), next = here;
+    int64_t low = -1, high = (int64_t)index_count(extent->count) - 1;
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (boundary_of_entry(extent, middle).at <= position)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    struct boundary here = boundary_of_entry(extent, low), next = here;
     while (next.at < position && boundary_next(&next))
         if (next.at <= position)
             here = next;
     return here;
+}
+
+/* `count` messages after `from`; false when the extent has not so many. */
+static bool boundary_after(struct boundary *from, uint64_t count)
+{
+    if (count > from->extent->count - from->index)
+        return false;
+    uint32_t wanted = from->index + (uint32_t)count;
+    int64_t entry = (int64_t)(wanted / SL_MESSAGES_PER_INDEX_ENTRY) - 1;
+    if (entry >= (int64_t)index_count(from->extent->count))
+        entry = (int64_t)index_count(from->extent->count) - 1;
+    if (entry >= 0 && (uint32_t)(entry + 1) * SL_MESSAGES_PER_INDEX_ENTRY > from->index)
+        *from = boundary_of_entry(from->extent, entry);
+    while (from->index < wanted)
+        boundary_next(from);
+    return true;
 }
 
 /*
@@ -240,8 +328,11 @@ static void copy_out(const struct sl_log *log, const struct sl_log_read *read, u
     sl_block_unref(&block);
 }
 
-/* By reference if the runs of [start, next) fit into the room that is left. */
-static void collect(const struct sl_log *log, const struct sl_log_read *read, uint32_t first,
+/*
+ * By reference if the runs of [start, next) fit into the room that is left; else copied, or cut where
+ * the room ends.
+ */
+static void collect(const struct sl_log *log, struct sl_log_read *read, uint32_t first,
                     struct sl_account *account, struct sl_pieces *pieces)
 {
     uint32_t room = SL_READ_SLICES_MAX - pieces->count, runs = 0;
@@ -250,6 +341,10 @@ static void collect(const struct sl_log *log, const struct sl_log_read *read, ui
         struct span span = span_of(extent_at(log, i), read->start, read->next);
         runs += span.data != end;
         end = span.data + span.size;
+        if (runs > room && read->by_reference) {
+            read->next = extent_at(log, i)->start;
+            break;
+        }
         if (runs > room) {
             copy_out(log, read, first, account, pieces);
             return;
@@ -329,9 +424,8 @@ enum sl_err sl_log_resolve(const struct sl_log *log, uint64_t offset, uint64_t s
     struct boundary boundary = boundary_before(extent, offset);
     if (boundary.at != offset)
         return SL_ERR_INVALID_FORK_OFFSET;
-    for (uint64_t i = 0; i < sub_offset; i++)
-        if (!boundary_next(&boundary) || boundary.at > end)
-            return SL_ERR_INVALID_FORK_OFFSET;
+    if (!boundary_after(&boundary, sub_offset) || boundary.at > end)
+        return SL_ERR_INVALID_FORK_OFFSET;
     *position = boundary.at;
     return SL_OK;
 }

@@ -15,12 +15,15 @@
 #ifndef SL_STREAM_LOG_H
 #define SL_STREAM_LOG_H
 
+#include "base/buffer.h"
 #include "sluice/operation.h"
 #include "stream/slab.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+enum { SL_MESSAGES_PER_INDEX_ENTRY = 256 };
 
 struct sl_extent {
     uint64_t start;         /* position in the stream */
@@ -37,6 +40,13 @@ struct sl_log {
     uint64_t base;             /* first position: 0, or where a fork begins its own data */
 };
 
+/*
+ * Adds to the varint lengths of `count` messages the index that a payload of more than
+ * SL_MESSAGES_PER_INDEX_ENTRY messages needs: per entry two 32-bit numbers, position in the payload and
+ * position in the lengths. So finding a message costs the same in a batch of any size.
+ */
+void sl_lengths_add_index(struct sl_buffer *lengths, uint32_t count);
+
 void sl_log_init(struct sl_log *log, uint64_t base);
 /* Drops every reference. Returns the bytes that sl_log_memory() said. */
 size_t sl_log_deinit(struct sl_log *log);
@@ -49,6 +59,9 @@ size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload
 
 /* Bytes of the chunks, not of the blocks. */
 size_t sl_log_memory(const struct sl_log *log);
+
+/* Moves what lies in slabs that are mostly dead into the one being filled, so that those can go. */
+void sl_log_compact(struct sl_log *log, struct sl_slab *slab);
 
 /* What a read found; the blocks keep the slices alive and belong to the reader. */
 struct sl_pieces {
@@ -65,6 +78,7 @@ struct sl_log_read {
     uint32_t page_size;  /* bytes wanted in a page, 1 or more */
     uint32_t piece_size; /* bytes wanted now, 1 or more */
     bool json;           /* pages and (without limit) start are message boundaries */
+    bool by_reference;   /* rather fewer bytes than a copy */
     bool may_be_empty;   /* JSON: rather no message than one that is larger than the page */
     /* results */
     uint64_t next;
@@ -73,7 +87,8 @@ struct sl_log_read {
 
 /*
  * Adds [start, next) to `pieces`, which has room for at least one more slice: up to what is left of
- * SL_READ_SLICES_MAX by reference, else copied into one block of `account`.
+ * SL_READ_SLICES_MAX by reference, else copied into one block of `account`, or if that is not wanted
+ * as many bytes as there is room for.
  * Errors: INVALID_OFFSET when `start` is inside a JSON message.
  */
 SL_NODISCARD enum sl_err sl_log_read(const struct sl_log *log, struct sl_log_read *read,

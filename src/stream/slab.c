@@ -50,6 +50,7 @@ struct sl_place sl_slab_store(struct sl_slab *slab, struct sl_payload *payload)
     SL_ASSERT(size <= UINT32_MAX);
     if (payload->block != NULL) {
         place.block = payload->block;
+        place.block->live = (uint32_t)size;
         payload->block = NULL;
         return place;
     }
@@ -66,9 +67,22 @@ struct sl_place sl_slab_store(struct sl_slab *slab, struct sl_payload *payload)
         place.at = (uint32_t)slab->used;
         slab->used += size;
     }
+    place.block->live += (uint32_t)size;
     uint8_t *to = sl_block_data(place.block) + place.at;
     memcpy(to, payload->bytes.data, payload->bytes.size);
     if (payload->lengths.size > 0)
         memcpy(to + payload->bytes.size, payload->lengths.data, payload->lengths.size);
     return place;
+}
+
+void sl_slab_drop(struct sl_block **block, size_t size)
+{
+    SL_ASSERT((*block)->live >= size);
+    (*block)->live -= (uint32_t)size;
+    sl_block_unref(block);
+}
+
+bool sl_slab_is_sparse(const struct sl_slab *slab, const struct sl_block *block)
+{
+    return block != slab->block && block->live < block->size / 2;
 }

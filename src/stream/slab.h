@@ -21,7 +21,8 @@ extern "C" {
 /* The payload of one append on its way into a stream. */
 struct sl_payload {
     struct sl_bytes bytes;   /* borrowed: what is stored */
-    struct sl_bytes lengths; /* borrowed: varint length of every message; empty unless count > 1 */
+    struct sl_bytes lengths; /* borrowed: varint length of every message, then the index that
+                                sl_lengths_add_index() makes; empty unless count > 1 */
     uint32_t count;          /* JSON: messages; bytes: 1 */
     struct sl_block *block;  /* owned, or NULL: holds bytes, and lengths right behind them */
 };
@@ -50,6 +51,12 @@ size_t sl_slab_growth(const struct sl_slab *slab, const struct sl_payload *paylo
 
 /* Stores the payload; takes over its block and clears it. */
 struct sl_place sl_slab_store(struct sl_slab *slab, struct sl_payload *payload);
+
+/* Gives a stored payload of `size` bytes, with its lengths, back. */
+void sl_slab_drop(struct sl_block **block, size_t size);
+
+/* Is this a slab that is mostly dead, and not the one being filled? */
+bool sl_slab_is_sparse(const struct sl_slab *slab, const struct sl_block *block);
 
 #ifdef __cplusplus
 }

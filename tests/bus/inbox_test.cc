@@ -78,9 +78,9 @@ class Seen
         }
     }
 
-    bool HasAll() const
+    uint64_t Total() const
     {
-        return total_ == kThreads * kPerThread;
+        return total_;
     }
 
     bool InOrder() const
@@ -112,7 +112,7 @@ TEST(Inbox, LosesNothingOfManyThreadsThatUseTheirItemsAgain)
             }
         });
     Seen seen;
-    while (!seen.HasAll()) {
+    while (seen.Total() < kThreads * kPerThread) {
         seen.Take(&inbox, true);
         std::this_thread::yield();
     }
@@ -120,6 +120,29 @@ TEST(Inbox, LosesNothingOfManyThreadsThatUseTheirItemsAgain)
         thread.join();
     EXPECT_TRUE(seen.InOrder());
     EXPECT_EQ(sl_inbox_take(&inbox), nullptr);
+}
+
+/* Both run without a pause, so that pushes hit every moment of a take. */
+TEST(Inbox, LosesNothingWhileItIsTakenAllTheTime)
+{
+    sl_inbox inbox = {};
+    auto items = std::make_unique<Item[]>(kPerThread);
+    std::atomic<bool> done{ false };
+    std::thread producer([&] {
+        for (uint64_t i = 0; i < kPerThread; i++) {
+            items[i].thread = 0;
+            items[i].number = i;
+            sl_inbox_push(&inbox, &items[i].item);
+        }
+        done = true;
+    });
+    Seen seen;
+    while (!done)
+        seen.Take(&inbox, false);
+    producer.join();
+    seen.Take(&inbox, false);
+    EXPECT_EQ(seen.Total(), kPerThread);
+    EXPECT_TRUE(seen.InOrder());
 }
 
 TEST(Inbox, WakesAConsumerThatSleepsAtItsPort)
@@ -139,7 +162,7 @@ TEST(Inbox, WakesAConsumerThatSleepsAtItsPort)
         });
     Seen seen;
     uint64_t all_bits = 0;
-    while (!seen.HasAll()) {
+    while (seen.Total() < kThreads * kPerThread) {
         if (sl_port_sleep(port))
             sl_port_wait(port, -1);
         uint64_t bits = sl_port_take(port);

@@ -28,6 +28,7 @@ TEST(Problem, StatusesAreThoseOfTheProtocol)
         { SL_ERR_EPOCH_FENCED, 403, false },
         { SL_ERR_NOT_FOUND, 404, false },
         { SL_ERR_FORK_SOURCE_NOT_FOUND, 404, false },
+        { SL_ERR_UNKNOWN_PATH, 404, false },
         { SL_ERR_RESERVED_NAME, 404, false },
         { SL_ERR_GONE, 410, false },
         { SL_ERR_NAME_TOO_LONG, 414, false },

@@ -1,5 +1,6 @@
 """What all wire tests share: a server per class, a stream name per test, requests, and problems."""
 import itertools
+import os
 import re
 import unittest
 
@@ -127,6 +128,11 @@ class WireTest(unittest.TestCase):
 
     def assertClosed(self, response, closed=True):
         self.assertEqual(response["stream-closed"], "true" if closed else None, response)
+
+    def assertMemoryGrowth(self, before, limit):
+        """The server has not grown by more than `limit` bytes. Sanitizers keep memory of their own."""
+        if "SLUICE_SANITIZER" not in os.environ:
+            self.assertLess(self.server.memory_bytes() - before, limit)
 
     def assertUpToDate(self, response, up_to_date=True):
         self.assertEqual(response["stream-up-to-date"], "true" if up_to_date else None, response)

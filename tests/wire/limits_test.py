@@ -158,7 +158,7 @@ class Memory(WireTest):
         count = self.fill(paths[0], part)
         self.assertGreater(count * len(part), self.BUDGET / 4)
         self.assertLess(count * len(part), self.BUDGET + len(part))
-        self.assertLess(self.server.memory_bytes() - before, 3 * self.BUDGET)
+        self.assertMemoryGrowth(before, 3 * self.BUDGET)
         self.assertGreater(self.metric("sluice_refusals_total"), 0)
 
         offset, size = "-1", 0

@@ -2,7 +2,7 @@
 import time
 
 from case import CLOSE, JSON, LONG_POLL_TIMEOUT_MS, TEXT, ZERO, WireTest, token
-from http1 import encode_request
+from http1 import encode_request, wait_until
 
 LIVE = "live=long-poll"
 INTERVAL_S = 20
@@ -87,9 +87,16 @@ class Answer(WireTest):
 class Woken(WireTest):
     options = ("--long-poll-timeout-ms", 20000)
 
+    def setUp(self):
+        super().setUp()
+        self.waiting = 0
+        wait_until(lambda: self.metric("sluice_live_readers") == 0)
+
     def wait_at(self, offset):
-        """A parked long-poll: the moment is not observable, so a little time has to do."""
+        """A long-poll that waits: the server counts it, and nothing comes."""
         connection = self.parked(f"?offset={offset}&{LIVE}")
+        self.waiting += 1
+        wait_until(lambda: self.metric("sluice_live_readers") == self.waiting)
         self.assertTrue(connection.silent())
         return connection
 
@@ -163,8 +170,8 @@ class Woken(WireTest):
 
     def test_64_at_once(self):
         self.create()
-        waiting = [self.parked(f"?offset=now&{LIVE}") for _ in range(64)]
-        self.assertTrue(waiting[-1].silent(0.3))
+        waiting = [self.parked(f"?offset=-1&{LIVE}") for _ in range(64)]
+        wait_until(lambda: self.metric("sluice_live_readers") == 64)
         self.append(b"new")
         for connection in waiting:
             self.assertEqual(connection.read_response().body, b"new")
