@@ -141,7 +141,7 @@ class Memory(WireTest):
 
     def fill(self, path, part):
         """Appends until it is refused; returns how many were accepted."""
-        for count in range(200):
+        for count in range(2 * self.BUDGET // len(part)):
             response = self.post(BYTES, part, path)
             if response.status != 204:
                 self.assertProblem(response, 503, "MEMORY_LIMIT_EXCEEDED")
@@ -149,8 +149,13 @@ class Memory(WireTest):
                 return count
         self.fail("the budget is never used up")
 
-    def test_budget_used_up_refuses_writes_and_nothing_else(self):
-        part = bytes(range(256)) * 2048
+    def test_used_up_by_large_appends(self):
+        self.assertWritesAreRefusedAndNothingElse(bytes(range(256)) * 2048)
+
+    def test_used_up_by_small_appends(self):
+        self.assertWritesAreRefusedAndNothingElse(bytes(range(250)) * 80)
+
+    def assertWritesAreRefusedAndNothingElse(self, part):
         paths = [self.new_path() for _ in range(3)]
         for path in paths:
             self.create(BYTES, path=path)
@@ -161,12 +166,11 @@ class Memory(WireTest):
         self.assertMemoryGrowth(before, 3 * self.BUDGET)
         self.assertGreater(self.metric("sluice_refusals_total"), 0)
 
-        offset, size = "-1", 0
+        offset, content = "-1", b""
         while (response := self.get(f"?offset={offset}", path=paths[0])).body:
-            self.assertEqual(response.body, part * (len(response.body) // len(part)))
-            size += len(response.body)
+            content += response.body
             offset = response["stream-next-offset"]
-        self.assertEqual(size, count * len(part))
+        self.assertTrue(content == part * count)
         self.assertStatus(self.head(paths[0]), 200)
 
         self.assertStatus(self.delete(paths[0]), 204)
@@ -177,6 +181,19 @@ class Memory(WireTest):
         again = self.fill(self.path, part)
         self.assertGreaterEqual(again, count // 2)
         self.assertStatus(self.delete(), 204)
+
+
+class MemoryOfStreams(WireTest):
+    options = ("--memory-budget-bytes", 16 * MIB, "--shards", 2)
+
+    def test_is_part_of_the_budget(self):
+        refused = None
+        for _ in range(200000):
+            response = self.put(TEXT, b"x" * 500, self.new_path())
+            if response.status != 201:
+                refused = response
+                break
+        self.assertProblem(refused, 503, "MEMORY_LIMIT_EXCEEDED")
 
 
 class Names(WireTest):
