@@ -113,16 +113,14 @@ TEST_P(SlidingTest, AccessRenewsASlidingTtlAndNothingElseDoes)
           [this](const char *n) { (void)s().Append(n, Body("x").Type("image/png")); } },
     };
     for (const auto &way : ways)
-        Make(way.name, Plain().Ttl(1).Data("1"));
+        Make(way.name, Plain().Ttl(3).Data("1")); /* a pause of the machine is shorter */
     Make("fork", ForkOf("read of the fork").Ttl(1000));
     int64_t start_ms = Steady_ms();
-    for (int64_t last_ms = start_ms; last_ms < start_ms + 1500;) {
+    for (int64_t last_ms = start_ms; last_ms < start_ms + 4500;) {
         for (const auto &way : ways)
             if (way.renews || last_ms < start_ms + 800)
                 way.touch(way.name);
         Sleep_ms(50);
-        if (Steady_ms() - last_ms > 600)
-            GTEST_SKIP() << "the machine is too busy to tell";
         last_ms = Steady_ms();
     }
     for (const auto &way : ways) {
@@ -242,14 +240,12 @@ TEST_P(ExpiryTest, TheExpiryOfAForkReleasesItsSource)
 
 TEST_P(SlidingTest, ForkAndSourceHaveWindowsOfTheirOwn)
 {
-    Make("a", Plain().Ttl(1).Data("abc"));
+    Make("a", Plain().Ttl(3).Data("abc")); /* a pause of the machine is shorter */
     Make("f", ForkOf("a"));
     int64_t start_ms = Steady_ms();
-    for (int64_t last_ms = start_ms; last_ms < start_ms + 1500;) {
+    for (int64_t last_ms = start_ms; last_ms < start_ms + 4500;) {
         ASSERT_EQ(s().Read("f").err, SL_OK);
         Sleep_ms(50);
-        if (Steady_ms() - last_ms > 600)
-            GTEST_SKIP() << "the machine is too busy to tell";
         last_ms = Steady_ms();
     }
     EXPECT_EQ(s().Head("f").err, SL_OK);

@@ -41,6 +41,7 @@ class Sliding(ExpiryTest):
 
         self.assertStatus(http("PUT", "", {**JSON, "Stream-TTL": str(TTL_S)}, b"[1]"), 201)
         http("POST", "", {**JSON, **producer("p", 0, 0)}, b"2")
+        # Time is what is tested: twice 0.7 of the window is more than it, once is less.
         time.sleep(0.7 * TTL_S)
         touch(http)
         time.sleep(0.7 * TTL_S)
