@@ -53,6 +53,17 @@ extern "C" {
     X(TOO_MANY_STREAMS, "the server has as many streams as it may have")                           \
     X(TOO_MANY_READERS, "the server has as many live readers as it may have")                      \
     X(MEMORY_LIMIT_EXCEEDED, "the memory budget is used up")                                       \
+    X(STORAGE_FAILED, "the disk has failed; what became of the change is not known")               \
+    X(DISK_FULL, "the disk is full")                                                               \
+    X(DATA_DAMAGED, "the stored bytes are damaged")                                                \
+    X(DATA_DIRECTORY, "the data directory cannot be used")                                         \
+    X(DATA_CORRUPT, "the data directory is corrupt")                                               \
+    X(DATA_LOCKED, "another process has the data directory open")                                  \
+    X(DATA_VERSION, "the data directory has a version that this program does not know")            \
+    X(DATA_SHARDS, "the data directory was made for another number of shards")                     \
+    X(DATA_KIND, "a backup is no data directory, and a data directory is no backup")               \
+    X(DESTINATION_IN_USE, "the destination is there and not empty")                                \
+    X(DATA_VOLATILE, "the data directory is on a file system that forgets everything")             \
     X(OVERLOADED, "the server is busy")                                                            \
     X(SHUTTING_DOWN, "the server is shutting down")                                                \
     X(CANCELLED, "the operation was cancelled by its caller")                                      \

@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#define TEN_YEARS_NS (UINT64_C(3650) * 24 * 3600 * 1000000000)
+
 static struct timespec now(clockid_t clock)
 {
     struct timespec time;
@@ -19,10 +21,19 @@ uint64_t sl_clock_running_ms(void)
     return sl_clock_running_ns() / 1000000;
 }
 
+static uint64_t ns_of(struct timespec time)
+{
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
 uint64_t sl_clock_running_ns(void)
 {
-    struct timespec time = now(CLOCK_BOOTTIME);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+    return TEN_YEARS_NS + ns_of(now(CLOCK_BOOTTIME));
+}
+
+uint64_t sl_clock_monotonic_ns(void)
+{
+    return ns_of(now(CLOCK_MONOTONIC));
 }
 
 int64_t sl_clock_wall_ms(void)

@@ -15,9 +15,14 @@
 extern "C" {
 #endif
 
-/* Since the machine was started. */
+/*
+ * Since ten years before the machine was started, so that what happened before a restart of the
+ * machine has an instant too.
+ */
 uint64_t sl_clock_running_ms(void);
 uint64_t sl_clock_running_ns(void);
+/* The clock that waits with a timeout go by. */
+uint64_t sl_clock_monotonic_ns(void);
 
 /* Since 1970-01-01T00:00:00Z. */
 int64_t sl_clock_wall_ms(void);

@@ -1,10 +1,12 @@
 #include "base/thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum {
@@ -20,6 +22,10 @@ struct sl_thread {
 
 struct sl_mutex {
     pthread_mutex_t handle; /* not recursive */
+};
+
+struct sl_condition {
+    pthread_cond_t handle; /* waits by the running clock */
 };
 
 struct sl_role sl_role_session = { .name = "session" };
@@ -118,4 +124,54 @@ void sl_thread_enter_shard(unsigned index)
 {
     SL_ASSERT(sli_thread_shard == 0);
     sli_thread_shard = index + 1;
+}
+
+struct sl_condition *sl_condition_create(void)
+{
+    struct sl_condition *condition = sl_memory_alloc(sizeof(*condition));
+    pthread_condattr_t attributes;
+    int failed = pthread_condattr_init(&attributes);
+    SL_ASSERT(failed == 0);
+    failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    SL_ASSERT(failed == 0);
+    failed = pthread_cond_init(&condition->handle, &attributes);
+    SL_ASSERT(failed == 0);
+    pthread_condattr_destroy(&attributes);
+    return condition;
+}
+
+void sl_condition_destroy(struct sl_condition **condition)
+{
+    int failed = pthread_cond_destroy(&(*condition)->handle);
+    SL_ASSERT(failed == 0);
+    sl_memory_free(*condition);
+    *condition = NULL;
+}
+
+void sl_condition_wait(struct sl_condition *condition, struct sl_mutex *mutex)
+{
+    int failed = pthread_cond_wait(&condition->handle, &mutex->handle);
+    SL_ASSERT(failed == 0);
+}
+
+void sl_condition_wait_for(struct sl_condition *condition, struct sl_mutex *mutex,
+                           unsigned timeout_ms)
+{
+    uint64_t until_ns = sl_clock_monotonic_ns() + (uint64_t)timeout_ms * 1000 * 1000;
+    struct timespec until = { .tv_sec = (time_t)(until_ns / 1000000000),
+                              .tv_nsec = (long)(until_ns % 1000000000) };
+    int failed = pthread_cond_timedwait(&condition->handle, &mutex->handle, &until);
+    SL_ASSERT(failed == 0 || failed == ETIMEDOUT);
+}
+
+void sl_condition_signal(struct sl_condition *condition)
+{
+    int failed = pthread_cond_signal(&condition->handle);
+    SL_ASSERT(failed == 0);
+}
+
+void sl_condition_signal_all(struct sl_condition *condition)
+{
+    int failed = pthread_cond_broadcast(&condition->handle);
+    SL_ASSERT(failed == 0);
 }

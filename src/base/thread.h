@@ -37,6 +37,7 @@ extern struct sl_role sl_role_shard;   /* the shard thread that owns the streams
 
 struct sl_thread;
 struct sl_mutex;
+struct sl_condition;
 
 enum {
     SL_THREAD_NAME_SIZE_MAX = 15, /* bytes the kernel keeps; longer names are cut */
@@ -61,6 +62,17 @@ struct sl_mutex *sl_mutex_create(void) __attribute__((returns_nonnull));
 void sl_mutex_destroy(struct sl_mutex **mutex);
 void sl_mutex_lock(struct sl_mutex *mutex);
 void sl_mutex_unlock(struct sl_mutex *mutex);
+
+/* Never NULL. The caller destroys it. */
+struct sl_condition *sl_condition_create(void) __attribute__((returns_nonnull));
+void sl_condition_destroy(struct sl_condition **condition);
+/* Gives up the locked mutex while it waits. May return early: look again at what is waited for. */
+void sl_condition_wait(struct sl_condition *condition, struct sl_mutex *mutex);
+/* The same for at most `timeout_ms`. */
+void sl_condition_wait_for(struct sl_condition *condition, struct sl_mutex *mutex,
+                           unsigned timeout_ms);
+void sl_condition_signal(struct sl_condition *condition); /* one waiter */
+void sl_condition_signal_all(struct sl_condition *condition);
 
 /* The calling thread is shard `index` from now on; once, first thing in the thread's function. */
 void sl_thread_enter_shard(unsigned index) SL_ENTERS(sl_role_shard);

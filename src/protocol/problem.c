@@ -90,6 +90,21 @@
       "Try again later, or read without live.")                                                    \
     X(MEMORY_LIMIT_EXCEEDED, 503, true, "Memory budget used up",                                   \
       "Nothing was changed. Try again later, or delete streams that are not needed.")              \
+    X(STORAGE_FAILED, 503, false, "Disk failed",                                                   \
+      "The change may or may not have happened: read the stream, or retry with a producer, once "  \
+      "the server was restarted.")                                                                 \
+    X(DISK_FULL, 507, true, "Disk full",                                                           \
+      "Nothing was changed. Reads, deletes and closes still work; try again when there is space.") \
+    X(DATA_DAMAGED, 500, false, "Stored bytes damaged",                                            \
+      "These bytes cannot be read; other parts of the stream can. Tell the operator.")             \
+    X(DATA_DIRECTORY, 500, false, "Data directory not usable", "Tell the operator.")               \
+    X(DATA_CORRUPT, 500, false, "Data directory corrupt", "Tell the operator.")                    \
+    X(DATA_LOCKED, 500, false, "Data directory in use", "Tell the operator.")                      \
+    X(DATA_VERSION, 500, false, "Data directory of another version", "Tell the operator.")         \
+    X(DATA_SHARDS, 500, false, "Data directory for other shards", "Tell the operator.")            \
+    X(DATA_KIND, 500, false, "Data directory of another kind", "Tell the operator.")               \
+    X(DESTINATION_IN_USE, 500, false, "Destination in use", "Tell the operator.")                  \
+    X(DATA_VOLATILE, 500, false, "Data directory in memory", "Tell the operator.")                 \
     X(OVERLOADED, 503, true, "Server busy", "Nothing was changed. Try again later.")               \
     X(SHUTTING_DOWN, 503, true, "Server shutting down", "Try again later.")                        \
     X(CANCELLED, 503, false, "Request cancelled", "Send the request again.")                       \

@@ -35,6 +35,27 @@ TEST(Clock, RunningMsAndNsAreTheSameClock)
     EXPECT_LE(between, after);
 }
 
+TEST(Clock, RunningBeganTenYearsBeforeTheMachine)
+{
+    const uint64_t ten_years_ns = 3650ull * 86400 * 1000000000;
+    timespec before, after;
+    clock_gettime(CLOCK_BOOTTIME, &before);
+    uint64_t between = sl_clock_running_ns() - ten_years_ns;
+    clock_gettime(CLOCK_BOOTTIME, &after);
+    EXPECT_LE(before.tv_sec * 1000000000ull + before.tv_nsec, between);
+    EXPECT_LE(between, after.tv_sec * 1000000000ull + after.tv_nsec);
+}
+
+TEST(Clock, MonotonicIsTheClockOfTimeouts)
+{
+    timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    uint64_t between = sl_clock_monotonic_ns();
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    EXPECT_LE(before.tv_sec * 1000000000ull + before.tv_nsec, between);
+    EXPECT_LE(between, after.tv_sec * 1000000000ull + after.tv_nsec);
+}
+
 TEST(Clock, WallIsMillisecondsSince1970)
 {
     timespec before, after;

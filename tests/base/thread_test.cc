@@ -130,3 +130,92 @@ TEST(Mutex, LetsOneInAtATime)
     sl_mutex_destroy(&shared.mutex);
     EXPECT_EQ(shared.mutex, nullptr);
 }
+
+namespace
+{
+
+/* Threads that wait until `open`, and say that they do. */
+struct Gate {
+    sl_mutex *mutex = sl_mutex_create();
+    sl_condition *changed = sl_condition_create(); /* waiting or passed */
+    sl_condition *opened = sl_condition_create();
+    bool open = false;
+    int waiting = 0;
+    int passed = 0;
+
+    ~Gate()
+    {
+        sl_condition_destroy(&changed);
+        sl_condition_destroy(&opened);
+        sl_mutex_destroy(&mutex);
+        EXPECT_EQ(opened, nullptr);
+    }
+
+    static void Pass(void *argument)
+    {
+        auto *gate = static_cast<Gate *>(argument);
+        sl_mutex_lock(gate->mutex);
+        gate->waiting++;
+        sl_condition_signal(gate->changed);
+        while (!gate->open)
+            sl_condition_wait(gate->opened, gate->mutex);
+        gate->passed++;
+        sl_mutex_unlock(gate->mutex);
+    }
+};
+
+} // namespace
+
+TEST(Condition, SignalWakesAWaiter)
+{
+    Gate gate;
+    sl_thread *thread = sl_thread_start("waiter", Gate::Pass, &gate);
+    sl_mutex_lock(gate.mutex);
+    while (gate.waiting == 0)
+        sl_condition_wait(gate.changed, gate.mutex);
+    EXPECT_EQ(gate.passed, 0);
+    gate.open = true;
+    sl_condition_signal(gate.opened);
+    sl_mutex_unlock(gate.mutex);
+    sl_thread_join(&thread);
+    EXPECT_EQ(gate.passed, 1);
+}
+
+TEST(Condition, SignalAllWakesEveryWaiter)
+{
+    Gate gate;
+    sl_thread *threads[4];
+    for (sl_thread *&thread : threads)
+        thread = sl_thread_start("waiter", Gate::Pass, &gate);
+    sl_mutex_lock(gate.mutex);
+    while (gate.waiting < 4)
+        sl_condition_wait(gate.changed, gate.mutex);
+    gate.open = true;
+    sl_condition_signal_all(gate.opened);
+    sl_mutex_unlock(gate.mutex);
+    for (sl_thread *&thread : threads)
+        sl_thread_join(&thread);
+    EXPECT_EQ(gate.passed, 4);
+}
+
+TEST(Condition, WaitsNoLongerThanItIsTold)
+{
+    Gate gate;
+    sl_mutex_lock(gate.mutex);
+    for (unsigned timeout_ms : { 0, 1, 20 })
+        sl_condition_wait_for(gate.opened, gate.mutex, timeout_ms);
+    sl_mutex_unlock(gate.mutex);
+}
+
+TEST(Condition, ASignalEndsALongWait)
+{
+    Gate gate;
+    sl_thread *thread = sl_thread_start("waiter", Gate::Pass, &gate);
+    sl_mutex_lock(gate.mutex);
+    while (gate.waiting == 0)
+        sl_condition_wait_for(gate.changed, gate.mutex, 1000000);
+    gate.open = true;
+    sl_condition_signal(gate.opened);
+    sl_mutex_unlock(gate.mutex);
+    sl_thread_join(&thread);
+}
