@@ -30,6 +30,12 @@ OWNERS = {
     "time.h": ["base/clock.c"],
     "sys/time.h": ["base/clock.c"],
     "assert.h": [],  # base/assert.h instead
+    "fcntl.h": ["journal/vfs_posix.c", "server/control.c"],
+    "dirent.h": ["journal/vfs_posix.c"],
+    "sys/file.h": ["journal/vfs_posix.c"],
+    "sys/stat": ["journal/vfs_posix.c", "server/control.c"],  # and sys/statfs.h, sys/statvfs.h
+    "sys/mman.h": [],  # a damaged disk would kill the process
+    "sys/uio.h": ["journal/vfs_posix.c"],
 }
 
 # A call -> the only files that may make it.
@@ -40,13 +46,23 @@ CALLS = {
         "base/memory.c"
     ],
     r"printf|fprintf|vfprintf|puts|fputs|perror": [
-        "base/assert.c", "base/log.c", "base/memory.c", "server/main.c", "server/options.c"
+        "base/assert.c", "base/log.c", "base/memory.c", "server/main.c", "server/options.c",
+        "server/tool.c"
     ],
     r"abort|exit|_exit|quick_exit": ["base/assert.c", "base/memory.c", "server/main.c"],
     r"clock_gettime|gettimeofday|time": ["base/clock.c"],
     r"pthread_\w+": ["base/thread.c"],
+    r"open|open64|openat2?|creat|mkostemp|mkstemp|tmpfile|opendir|fdopendir|readdir|scandir|nftw|"
+    r"pread|pwrite|preadv2?|pwritev2?|fsync|fdatasync|sync|syncfs|sync_file_range|posix_fadvise|"
+    r"truncate|ftruncate|fallocate|posix_fallocate|rename|renameat2?|link|linkat|symlink|"
+    r"unlink|unlinkat|remove|mkdir|mkdirat|rmdir|flock|lockf|fcntl|stat|fstat|lstat|fstatat|statx|"
+    r"statfs|statvfs|fstatfs|fstatvfs|access|chmod|fchmod|copy_file_range|mmap": [
+        "journal/vfs_posix.c", "server/control.c"  # the name of its socket
+    ],
+    r"fopen|freopen|fdopen": ["server/options.c"],  # reads the file of --config
     r"__atomic_\w+|__sync_\w+": [
-        "base/block.c", "base/block.h", "base/metrics.c", "base/metrics.h", "bus/port.c", "bus/port.h", "bus/inbox.c"],
+        "base/block.c", "base/block.h", "base/metrics.c", "base/metrics.h", "bus/port.c", "bus/port.h",
+        "bus/inbox.c", "journal/segment.c"],
 }
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
