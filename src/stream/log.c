@@ -5,20 +5,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "protocol/varint.h"
-
-enum {
-    CHUNK_BITS = 7,
-    CHUNK_EXTENTS = 1 << CHUNK_BITS,
-    CHUNK_MASK = CHUNK_EXTENTS - 1,
-};
-
-/* Walks the message boundaries of one extent. */
-struct boundary {
-    const struct sl_extent *extent;
-    const uint8_t *lengths; /* of the messages after it */
-    uint64_t at;            /* position of the boundary */
-    uint32_t index;         /* messages before it */
-};
+#include "stream/log_internal.h"
 
 /* Entry n of the index says where message (n + 1) * SL_MESSAGES_PER_INDEX_ENTRY begins. */
 struct index_entry {
@@ -26,10 +13,7 @@ struct index_entry {
     uint32_t lengths_at;
 };
 
-static struct sl_extent *extent_at(const struct sl_log *log, uint32_t index)
-{
-    return &log->chunks[index >> CHUNK_BITS][index & CHUNK_MASK];
-}
+SL_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the index goes to the disk");
 
 /* Payload, lengths and index. */
 static size_t stored_size(const struct sl_extent *extent)
@@ -37,79 +21,106 @@ static size_t stored_size(const struct sl_extent *extent)
     return (size_t)extent->size + extent->lengths_size;
 }
 
-static uint64_t extent_end(const struct sl_extent *extent)
-{
-    return extent->start + extent->size;
-}
-
 /*
- * Extents that a log of `count` extents has room for: a power of two below one chunk, then chunks.
+ * Extents that there is room for when `used` slots are in use, the dropped ones of the first chunk
+ * too: a power of two below one chunk, then chunks.
  */
-static size_t capacity_of(uint32_t count)
+static size_t capacity_of(uint32_t used)
 {
-    if (count > CHUNK_EXTENTS)
-        return ((size_t)count + CHUNK_MASK) & ~(size_t)CHUNK_MASK;
-    size_t capacity = count == 0 ? 0 : 1;
-    while (capacity < count)
+    if (used > SLI_CHUNK_EXTENTS)
+        return ((size_t)used + SLI_CHUNK_MASK) & ~(size_t)SLI_CHUNK_MASK;
+    size_t capacity = used == 0 ? 0 : 1;
+    while (capacity < used)
         capacity *= 2;
     return capacity;
 }
 
 /* Entries of the array of chunks: a power of two. */
-static size_t chunk_slots_of(uint32_t count)
+static size_t chunk_slots_of(uint32_t used)
 {
-    size_t chunks = (capacity_of(count) + CHUNK_MASK) >> CHUNK_BITS, slots = count == 0 ? 0 : 1;
+    size_t chunks = (capacity_of(used) + SLI_CHUNK_MASK) >> SLI_CHUNK_BITS;
+    size_t slots = used == 0 ? 0 : 1;
     while (slots < chunks)
         slots *= 2;
     return slots;
 }
 
-static size_t memory_of(uint32_t count)
+static size_t memory_of(uint32_t used)
 {
-    return capacity_of(count) * sizeof(struct sl_extent) +
-           chunk_slots_of(count) * sizeof(struct sl_extent *);
+    return capacity_of(used) * sizeof(struct sl_extent) +
+           chunk_slots_of(used) * sizeof(struct sl_extent *);
 }
 
 void sl_log_init(struct sl_log *log, uint64_t base)
 {
-    *log = (struct sl_log){ .base = base };
+    *log = (struct sl_log){ .base = base, .hot = base };
 }
 
 size_t sl_log_deinit(struct sl_log *log)
 {
     size_t memory = sl_log_memory(log);
-    for (uint32_t i = 0; i < log->count; i++)
-        sl_slab_drop(&extent_at(log, i)->block, stored_size(extent_at(log, i)));
-    for (uint32_t i = 0; i < log->count; i += CHUNK_EXTENTS)
-        sl_memory_free(log->chunks[i >> CHUNK_BITS]);
-    sl_memory_free(log->chunks);
+    sli_log_drop_front(log, log->count);
+    sl_memory_free(log->cold);
     *log = (struct sl_log){ .base = 0 };
     return memory;
 }
 
 uint64_t sl_log_end(const struct sl_log *log)
 {
-    return log->count == 0 ? log->base : extent_end(extent_at(log, log->count - 1));
+    return log->count == 0 ? log->hot : sli_extent_end(sli_log_extent(log, log->count - 1));
 }
 
 size_t sl_log_memory(const struct sl_log *log)
 {
-    return memory_of(log->count);
+    return memory_of(log->first + log->count) + sli_cold_memory(log->cold_count);
 }
 
 static void make_room(struct sl_log *log)
 {
-    uint32_t count = log->count;
-    size_t capacity = capacity_of(count + 1), slots = chunk_slots_of(count + 1);
-    if (slots != chunk_slots_of(count))
-        log->chunks = sl_memory_grow(log->chunks, slots * sizeof(*log->chunks));
-    if (capacity == capacity_of(count))
+    uint32_t used = log->first + log->count;
+    size_t capacity = capacity_of(used + 1), slots = chunk_slots_of(used + 1);
+    if (slots != chunk_slots_of(used))
+        log->chunks = sl_memory_grow(log->chunks, slots * sizeof(struct sl_extent *));
+    if (capacity == capacity_of(used))
         return;
-    struct sl_extent **chunk = &log->chunks[count >> CHUNK_BITS];
-    if ((count & CHUNK_MASK) == 0)
+    struct sl_extent **chunk = &log->chunks[used >> SLI_CHUNK_BITS];
+    if ((used & SLI_CHUNK_MASK) == 0)
         *chunk = NULL;
-    size_t in_chunk = capacity > CHUNK_EXTENTS ? CHUNK_EXTENTS : capacity;
+    size_t in_chunk = capacity > SLI_CHUNK_EXTENTS ? SLI_CHUNK_EXTENTS : capacity;
     *chunk = sl_memory_grow(*chunk, in_chunk * sizeof(**chunk));
+}
+
+/* The only chunk that is left has no more room than what is in it needs. */
+static void shorten(struct sl_log *log)
+{
+    struct sl_extent **chunk = &log->chunks[0];
+    memmove(*chunk, *chunk + log->first, log->count * sizeof(**chunk));
+    log->first = 0;
+    *chunk = sl_memory_grow(*chunk, capacity_of(log->count) * sizeof(**chunk));
+}
+
+void sli_log_drop_front(struct sl_log *log, uint32_t count)
+{
+    SL_ASSERT(count <= log->count);
+    for (uint32_t i = 0; i < count; i++)
+        sl_slab_drop(&sli_log_extent(log, i)->block, stored_size(sli_log_extent(log, i)));
+    uint32_t chunks = (log->first + log->count + SLI_CHUNK_MASK) >> SLI_CHUNK_BITS;
+    uint32_t gone = count == log->count ? chunks : (log->first + count) >> SLI_CHUNK_BITS;
+    for (uint32_t i = 0; i < gone; i++)
+        sl_memory_free(log->chunks[i]);
+    log->first = (log->first + count) & SLI_CHUNK_MASK;
+    log->count -= count;
+    if (log->count == 0) {
+        sl_memory_free(log->chunks);
+        log->chunks = NULL;
+        log->first = 0;
+        return;
+    }
+    memmove(log->chunks, log->chunks + gone, (chunks - gone) * sizeof(struct sl_extent *));
+    if (chunks - gone == 1)
+        shorten(log);
+    size_t slots = chunk_slots_of(log->first + log->count);
+    log->chunks = sl_memory_grow(log->chunks, slots * sizeof(struct sl_extent *));
 }
 
 size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload *payload)
@@ -117,12 +128,12 @@ size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload
     SL_ASSERT(payload->bytes.size > 0);
     SL_ASSERT(payload->bytes.size <= UINT32_MAX - payload->lengths.size);
     SL_ASSERT(payload->count > 0);
-    size_t before = memory_of(log->count);
+    size_t before = sl_log_memory(log);
     uint64_t end = sl_log_end(log);
     make_room(log);
     struct sl_place place = sl_slab_store(slab, payload);
     log->count++;
-    *extent_at(log, log->count - 1) = (struct sl_extent){
+    *sli_log_extent(log, log->count - 1) = (struct sl_extent){
         .start = end,
         .block = place.block,
         .at = place.at,
@@ -130,13 +141,13 @@ size_t sl_log_append(struct sl_log *log, struct sl_slab *slab, struct sl_payload
         .count = payload->count,
         .lengths_size = (uint32_t)payload->lengths.size,
     };
-    return memory_of(log->count) - before;
+    return sl_log_memory(log) - before;
 }
 
 void sl_log_compact(struct sl_log *log, struct sl_slab *slab)
 {
     for (uint32_t i = 0; i < log->count; i++) {
-        struct sl_extent *extent = extent_at(log, i);
+        struct sl_extent *extent = sli_log_extent(log, i);
         if (!sl_slab_is_sparse(slab, extent->block))
             continue;
         const uint8_t *stored = sl_block_data(extent->block) + extent->at;
@@ -152,15 +163,15 @@ void sl_log_compact(struct sl_log *log, struct sl_slab *slab)
 }
 
 /* The extent that holds `position`; count when it is the end. */
-static uint32_t find(const struct sl_log *log, uint64_t position)
+uint32_t sli_log_find(const struct sl_log *log, uint64_t position)
 {
     uint32_t low = 0, high = log->count;
     if (high > 0 &&
-        position >= extent_at(log, high - 1)->start) /* readers are mostly at the tail */
-        return position < extent_end(extent_at(log, high - 1)) ? high - 1 : high;
+        position >= sli_log_extent(log, high - 1)->start) /* readers are mostly at the tail */
+        return position < sli_extent_end(sli_log_extent(log, high - 1)) ? high - 1 : high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (extent_end(extent_at(log, middle)) <= position)
+        if (sli_extent_end(sli_log_extent(log, middle)) <= position)
             low = middle + 1;
         else
             high = middle;
@@ -189,13 +200,38 @@ void sl_lengths_add_index(struct sl_buffer *lengths, uint32_t count)
     }
 }
 
+bool sl_lengths_are_valid(struct sl_bytes lengths, uint32_t count, size_t size)
+{
+    size_t index_size = index_count(count) * sizeof(struct index_entry), at = 0;
+    struct index_entry entry = { 0, 0 };
+    if (count <= 1 || index_size > lengths.size)
+        return count == 1 && lengths.size == 0 && size > 0;
+    struct sl_bytes index = sl_bytes_from(lengths, lengths.size - index_size);
+    lengths.size -= index_size;
+    for (uint32_t i = 1; i <= count; i++) {
+        uint64_t length;
+        size_t used = sl_varint_read(lengths.data + entry.lengths_at,
+                                     lengths.size - entry.lengths_at, &length);
+        if (used == 0 || length == 0 || length > size - entry.payload_at)
+            return false;
+        entry.payload_at += (uint32_t)length;
+        entry.lengths_at += (uint32_t)used;
+        if (i % SL_MESSAGES_PER_INDEX_ENTRY > 0 || at == index_size)
+            continue;
+        if (memcmp(index.data + at, &entry, sizeof(entry)) != 0)
+            return false;
+        at += sizeof(entry);
+    }
+    return entry.payload_at == size && entry.lengths_at == lengths.size;
+}
+
 static const uint8_t *lengths_of(const struct sl_extent *extent)
 {
     return sl_block_data(extent->block) + extent->at + extent->size;
 }
 
 /* The boundary that entry `n` of the index names; the first one of the extent for n == -1. */
-static struct boundary boundary_of_entry(const struct sl_extent *extent, int64_t n)
+static struct sli_mark mark_of_entry(const struct sl_extent *extent, int64_t n)
 {
     struct index_entry entry = { 0, 0 };
     if (n >= 0) {
@@ -204,7 +240,7 @@ static struct boundary boundary_of_entry(const struct sl_extent *extent, int64_t
                lengths_of(extent) + extent->lengths_size - index_size + (size_t)n * sizeof(entry),
                sizeof(entry));
     }
-    return (struct boundary){
+    return (struct sli_mark){
         .extent = extent,
         .lengths = lengths_of(extent) + entry.lengths_at,
         .at = extent->start + entry.payload_at,
@@ -213,43 +249,43 @@ static struct boundary boundary_of_entry(const struct sl_extent *extent, int64_t
 }
 
 /* False after the last message. */
-static bool boundary_next(struct boundary *boundary)
+bool sli_mark_next(struct sli_mark *mark)
 {
-    const struct sl_extent *extent = boundary->extent;
+    const struct sl_extent *extent = mark->extent;
     uint64_t length = extent->size;
-    if (boundary->index == extent->count)
+    if (mark->index == extent->count)
         return false;
     if (extent->count > 1) {
         const uint8_t *end = lengths_of(extent) + extent->lengths_size;
-        size_t used = sl_varint_read(boundary->lengths, (size_t)(end - boundary->lengths), &length);
+        size_t used = sl_varint_read(mark->lengths, (size_t)(end - mark->lengths), &length);
         SL_ASSERT(used > 0);
-        boundary->lengths += used;
+        mark->lengths += used;
     }
-    boundary->at += length;
-    boundary->index++;
+    mark->at += length;
+    mark->index++;
     return true;
 }
 
 /* The boundary at `position`, or the last one before it. */
-static struct boundary boundary_before(const struct sl_extent *extent, uint64_t position)
+struct sli_mark sli_mark_before(const struct sl_extent *extent, uint64_t position)
 {
     int64_t low = -1, high = (int64_t)index_count(extent->count) - 1;
     while (low < high) {
         int64_t middle = low + (high - low + 1) / 2;
-        if (boundary_of_entry(extent, middle).at <= position)
+        if (mark_of_entry(extent, middle).at <= position)
             low = middle;
         else
             high = middle - 1;
     }
-    struct boundary here = boundary_of_entry(extent, low), next = here;
-    while (next.at < position && boundary_next(&next))
+    struct sli_mark here = mark_of_entry(extent, low), next = here;
+    while (next.at < position && sli_mark_next(&next))
         if (next.at <= position)
             here = next;
     return here;
 }
 
 /* `count` messages after `from`; false when the extent has not so many. */
-static bool boundary_after(struct boundary *from, uint64_t count)
+static bool mark_after(struct sli_mark *from, uint64_t count)
 {
     if (count > from->extent->count - from->index)
         return false;
@@ -258,9 +294,9 @@ static bool boundary_after(struct boundary *from, uint64_t count)
     if (entry >= (int64_t)index_count(from->extent->count))
         entry = (int64_t)index_count(from->extent->count) - 1;
     if (entry >= 0 && (uint32_t)(entry + 1) * SL_MESSAGES_PER_INDEX_ENTRY > from->index)
-        *from = boundary_of_entry(from->extent, entry);
+        *from = mark_of_entry(from->extent, entry);
     while (from->index < wanted)
-        boundary_next(from);
+        sli_mark_next(from);
     return true;
 }
 
@@ -274,13 +310,13 @@ static uint64_t json_page_end(const struct sl_log *log, const struct sl_log_read
     uint64_t wanted = read->start + read->page_size;
     if (wanted >= read->bound)
         return read->bound;
-    struct boundary last = boundary_before(extent_at(log, find(log, wanted)), wanted);
+    struct sli_mark last = sli_mark_before(sli_log_extent(log, sli_log_find(log, wanted)), wanted);
     if (last.at > read->start)
         return last.at;
     if (read->may_be_empty)
         return read->start;
-    struct boundary next = boundary_before(extent_at(log, first), read->start);
-    bool more = boundary_next(&next);
+    struct sli_mark next = sli_mark_before(sli_log_extent(log, first), read->start);
+    bool more = sli_mark_next(&next);
     SL_ASSERT(more);
     return next.at < read->bound ? next.at : read->bound;
 }
@@ -309,7 +345,7 @@ struct span {
 static struct span span_of(const struct sl_extent *extent, uint64_t start, uint64_t next)
 {
     uint64_t from = start > extent->start ? start - extent->start : 0;
-    uint64_t to = next < extent_end(extent) ? next - extent->start : extent->size;
+    uint64_t to = next < sli_extent_end(extent) ? next - extent->start : extent->size;
     return (struct span){ sl_block_data(extent->block) + extent->at + from, to - from };
 }
 
@@ -319,8 +355,8 @@ static void copy_out(const struct sl_log *log, const struct sl_log_read *read, u
 {
     struct sl_block *block = sl_block_create(read->next - read->start, account);
     uint8_t *to = sl_block_data(block);
-    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
-        struct span span = span_of(extent_at(log, i), read->start, read->next);
+    for (uint32_t i = first; i < log->count && sli_log_extent(log, i)->start < read->next; i++) {
+        struct span span = span_of(sli_log_extent(log, i), read->start, read->next);
         memcpy(to, span.data, span.size);
         to += span.size;
     }
@@ -329,20 +365,20 @@ static void copy_out(const struct sl_log *log, const struct sl_log_read *read, u
 }
 
 /*
- * By reference if the runs of [start, next) fit into the room that is left; else copied, or cut where
- * the room ends.
+ * By reference if the runs of [start, next) fit into the room that is left; else copied, or cut
+ * where the room ends.
  */
 static void collect(const struct sl_log *log, struct sl_log_read *read, uint32_t first,
                     struct sl_account *account, struct sl_pieces *pieces)
 {
     uint32_t room = SL_READ_SLICES_MAX - pieces->count, runs = 0;
     const uint8_t *end = NULL;
-    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
-        struct span span = span_of(extent_at(log, i), read->start, read->next);
+    for (uint32_t i = first; i < log->count && sli_log_extent(log, i)->start < read->next; i++) {
+        struct span span = span_of(sli_log_extent(log, i), read->start, read->next);
         runs += span.data != end;
         end = span.data + span.size;
         if (runs > room && read->by_reference) {
-            read->next = extent_at(log, i)->start;
+            read->next = sli_log_extent(log, i)->start;
             break;
         }
         if (runs > room) {
@@ -350,27 +386,27 @@ static void collect(const struct sl_log *log, struct sl_log_read *read, uint32_t
             return;
         }
     }
-    for (uint32_t i = first; i < log->count && extent_at(log, i)->start < read->next; i++) {
-        struct span span = span_of(extent_at(log, i), read->start, read->next);
-        add_slice(pieces, extent_at(log, i)->block, span.data, span.size);
+    for (uint32_t i = first; i < log->count && sli_log_extent(log, i)->start < read->next; i++) {
+        struct span span = span_of(sli_log_extent(log, i), read->start, read->next);
+        add_slice(pieces, sli_log_extent(log, i)->block, span.data, span.size);
     }
 }
 
 enum sl_err sl_log_read(const struct sl_log *log, struct sl_log_read *read,
                         struct sl_account *account, struct sl_pieces *pieces)
 {
-    SL_ASSERT(read->start >= log->base && read->start <= read->bound);
+    SL_ASSERT(read->start >= log->hot && read->start <= read->bound);
     SL_ASSERT(read->bound <= sl_log_end(log));
     SL_ASSERT(pieces->count < SL_READ_SLICES_MAX);
     uint64_t bound = read->limit != 0 && read->limit < read->bound ? read->limit : read->bound;
     read->next = read->page_end = read->start;
     if (read->start >= bound)
         return SL_OK;
-    uint32_t first = find(log, read->start);
+    uint32_t first = sli_log_find(log, read->start);
     if (read->limit != 0) {
         read->page_end = bound;
     } else if (read->json) {
-        if (boundary_before(extent_at(log, first), read->start).at != read->start)
+        if (sli_mark_before(sli_log_extent(log, first), read->start).at != read->start)
             return SL_ERR_INVALID_OFFSET;
         read->page_end = json_page_end(log, read, first);
     } else {
@@ -410,22 +446,23 @@ void sl_pieces_clear(struct sl_pieces *pieces)
 enum sl_err sl_log_resolve(const struct sl_log *log, uint64_t offset, uint64_t sub_offset,
                            uint64_t bound, bool json, uint64_t *position)
 {
+    SL_ASSERT(offset >= log->hot && offset <= bound);
     *position = offset;
     if (offset == bound)
         return sub_offset == 0 ? SL_OK : SL_ERR_INVALID_FORK_OFFSET;
-    const struct sl_extent *extent = extent_at(log, find(log, offset));
-    uint64_t end = extent_end(extent) < bound ? extent_end(extent) : bound;
+    const struct sl_extent *extent = sli_log_extent(log, sli_log_find(log, offset));
+    uint64_t end = sli_extent_end(extent) < bound ? sli_extent_end(extent) : bound;
     if (!json) {
         if (sub_offset > end - offset)
             return SL_ERR_INVALID_FORK_OFFSET;
         *position = offset + sub_offset;
         return SL_OK;
     }
-    struct boundary boundary = boundary_before(extent, offset);
-    if (boundary.at != offset)
+    struct sli_mark mark = sli_mark_before(extent, offset);
+    if (mark.at != offset)
         return SL_ERR_INVALID_FORK_OFFSET;
-    if (!boundary_after(&boundary, sub_offset) || boundary.at > end)
+    if (!mark_after(&mark, sub_offset) || mark.at > end)
         return SL_ERR_INVALID_FORK_OFFSET;
-    *position = boundary.at;
+    *position = mark.at;
     return SL_OK;
 }

@@ -7,12 +7,19 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-/* Ids come from clients, so their hash is keyed; one key for the process will do. */
+/*
+ * Ids come from clients, so their hash is keyed. One key for the process: another thread may have
+ * brought the set back after a restart.
+ */
+static struct sl_hash_key key;
+
+__attribute__((constructor)) static void make_key(void)
+{
+    sl_random_bytes(&key, sizeof(key));
+}
+
 static uint64_t hash_of(struct sl_bytes id)
 {
-    static __thread struct sl_hash_key key;
-    if (key.k0 == 0)
-        sl_random_bytes(&key, sizeof(key));
     return sl_hash(&key, id);
 }
 

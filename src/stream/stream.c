@@ -1,13 +1,18 @@
 #include "stream/stream.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "stream/change.h"
+
+SL_STATIC_ASSERT(sizeof(struct sl_stream) <= 216, "what every idle stream costs, without its name");
 
 static size_t name_bytes(size_t size)
 {
-    return sizeof(struct sl_stream) + size;
+    size_t bytes = offsetof(struct sl_stream, name) + size;
+    return bytes < sizeof(struct sl_stream) ? sizeof(struct sl_stream) : bytes;
 }
 
 static size_t lineage_bytes(const struct sl_lineage *lineage)
@@ -32,6 +37,7 @@ static struct sl_lifetime *lifetime_create(struct sl_stream *stream,
         .expires_text_size = (uint8_t)text.size,
         .ttl_s = config->ttl_s,
         .expires_at_ms = config->expires_at_ms,
+        .logged_ms = stream->accessed_ms,
     };
     if (text.size > 0)
         memcpy(lifetime->expires_text, text.data, text.size);
@@ -56,6 +62,7 @@ struct sl_stream *sl_stream_create(const struct sl_stream_setup *setup, struct s
     sl_log_init(&stream->log, setup->base);
     sl_link_init(&stream->waiting);
     sl_link_init(&stream->to_wake);
+    sl_link_init(&stream->dirty);
     stream->lifetime = lifetime_create(stream, setup);
     return stream;
 }
@@ -66,6 +73,7 @@ size_t sl_stream_destroy(struct sl_stream **stream, struct sl_media_set *media)
     *stream = NULL;
     SL_ASSERT(last->unsettled == 0);
     SL_ASSERT(sl_link_is_empty(&last->waiting));
+    SL_ASSERT(!sl_link_is_linked(&last->dirty));
     size_t memory = sl_stream_memory(last);
     sl_log_deinit(&last->log);
     sl_media_release(media, &last->media);
@@ -120,6 +128,46 @@ uint64_t sl_stream_deadline(const struct sl_stream *stream, const struct sl_now 
                    : now->running_ms + (uint64_t)(lifetime->expires_at_ms - now->wall_ms);
     uint64_t from = sl_link_is_empty(&stream->waiting) ? stream->accessed_ms : now->running_ms;
     return from + ttl_ms(lifetime);
+}
+
+struct sl_now sl_now_at(const struct sl_now *now, int64_t wall_ms)
+{
+    struct sl_now at = { now->running_ms, wall_ms };
+    if (wall_ms < now->wall_ms) {
+        uint64_t ago_ms = (uint64_t)now->wall_ms - (uint64_t)wall_ms;
+        at.running_ms = ago_ms < now->running_ms ? now->running_ms - ago_ms : 0;
+    }
+    return at;
+}
+
+static bool has_logged_ttl(const struct sl_stream *stream)
+{
+    const struct sl_lifetime *lifetime = stream->lifetime;
+    return lifetime != NULL && lifetime->has_ttl && lifetime->ttl_s >= SL_TTL_LOGGED_S_MIN;
+}
+
+void sl_stream_set_access_after_restart(struct sl_stream *stream, int64_t wall_ms,
+                                        const struct sl_now *now)
+{
+    uint64_t logged_ms = sl_now_at(now, wall_ms).running_ms;
+    sl_stream_set_logged(stream, logged_ms);
+    stream->accessed_ms = now->running_ms;
+    if (!has_logged_ttl(stream))
+        return;
+    uint64_t slack_ms = ttl_ms(stream->lifetime) / SL_TTL_SLACK_PARTS;
+    if (slack_ms < now->running_ms - logged_ms)
+        stream->accessed_ms = logged_ms + slack_ms;
+}
+
+bool sl_stream_wants_touch(const struct sl_stream *stream, const struct sl_now *now)
+{
+    if (!has_logged_ttl(stream) || stream->soft_deleted)
+        return false;
+    uint64_t accessed_ms =
+        sl_link_is_empty(&stream->waiting) ? stream->accessed_ms : now->running_ms;
+    uint64_t logged_ms = stream->lifetime->logged_ms;
+    return accessed_ms > logged_ms &&
+           accessed_ms - logged_ms >= ttl_ms(stream->lifetime) / SL_TTL_SLACK_PARTS;
 }
 
 static bool lifetime_matches(const struct sl_lifetime *lifetime, const struct sl_create *create)
@@ -219,15 +267,23 @@ enum sl_err sl_stream_judge(const struct sl_stream *stream, struct sl_append *ap
     return SL_OK;
 }
 
-static struct sl_writers *writers_of(struct sl_stream *stream, int64_t *bytes)
+struct sl_writers *sl_stream_writers(struct sl_stream *stream)
 {
     if (stream->writers == NULL) {
         stream->writers = sl_memory_alloc(sizeof(*stream->writers));
         *stream->writers = (struct sl_writers){ .closer = NULL };
         sl_producer_set_init(&stream->writers->producers);
-        *bytes += (int64_t)sizeof(*stream->writers);
     }
     return stream->writers;
+}
+
+void sl_writers_set_seq(struct sl_writers *writers, struct sl_bytes seq)
+{
+    SL_ASSERT(seq.size <= sizeof(writers->seq));
+    writers->has_seq = true;
+    writers->seq_size = (uint16_t)seq.size;
+    if (seq.size > 0)
+        memcpy(writers->seq, seq.data, seq.size);
 }
 
 int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append *append,
@@ -237,24 +293,42 @@ int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append 
 {
     SL_ASSERT(!stream->closed);
     bool has_data = payload->bytes.size > 0;
+    bool sets_seq = append->has_seq && has_data;
     int64_t bytes = 0;
+    if (stream->writers == NULL && (append->has_producer || sets_seq))
+        bytes += (int64_t)sizeof(*stream->writers);
     if (append->has_producer) {
-        struct sl_writers *writers = writers_of(stream, &bytes);
+        struct sl_writers *writers = sl_stream_writers(stream);
         judgement->producer =
             sl_producer_accept(&writers->producers, judgement->producer, &append->producer,
                                producers_max, now->running_ms, &bytes);
         if (append->close)
             writers->closer = judgement->producer;
     }
-    if (append->has_seq && has_data) {
-        struct sl_writers *writers = writers_of(stream, &bytes);
-        SL_ASSERT(append->seq.size <= sizeof(writers->seq));
-        writers->has_seq = true;
-        writers->seq_size = (uint16_t)append->seq.size;
-        if (append->seq.size > 0)
-            memcpy(writers->seq, append->seq.data, append->seq.size);
-    }
+    if (sets_seq)
+        sl_writers_set_seq(sl_stream_writers(stream), append->seq);
     return bytes + sl_stream_apply_first(stream, slab, payload, append->close);
+}
+
+bool sl_stream_replay_append(struct sl_stream *stream, const struct sl_change *change,
+                             struct sl_slab *slab, struct sl_payload *payload,
+                             unsigned producers_max, const struct sl_now *at, int64_t *bytes)
+{
+    SL_ASSERT(change->kind == SL_CHANGE_APPEND);
+    if (stream->closed)
+        return false;
+    const struct sl_append append = {
+        .close = change->closed,
+        .has_producer = change->has_producer,
+        .has_seq = change->has_seq,
+        .producer = change->producer,
+        .seq = change->seq,
+    };
+    struct sl_judgement judgement = { .verdict = SL_VERDICT_ACCEPTED };
+    if (append.has_producer && stream->writers != NULL)
+        judgement.producer = sl_producer_find(&stream->writers->producers, append.producer.id);
+    *bytes += sl_stream_apply_append(stream, &append, &judgement, slab, payload, producers_max, at);
+    return true;
 }
 
 int64_t sl_stream_apply_first(struct sl_stream *stream, struct sl_slab *slab,
@@ -352,6 +426,7 @@ void sl_stream_view(const struct sl_stream *stream, uint64_t tail, bool closed,
 
 void sl_stream_check(const struct sl_stream *stream)
 {
+    SL_ASSERT(stream->log.base <= stream->log.hot);
     SL_ASSERT(stream->log.base <= stream->durable_tail);
     SL_ASSERT(stream->durable_tail <= sl_log_end(&stream->log));
     if (stream->durable_closed)

@@ -14,7 +14,7 @@
  *             any -> soft-deleted       sl_stream_soften(): removed while forks read from it
  *             any -> gone               sl_stream_destroy()
  *
- * Invariants  (1) log.base <= durable_tail <= sl_log_end(log)
+ * Invariants  (1) log.base <= log.hot, log.base <= durable_tail <= sl_log_end(log)
  *             (2) durable_closed implies closed and durable_tail == sl_log_end(log)
  *             (3) soft_deleted implies forks > 0 and no waiting read
  *             (4) a set lifetime timer belongs to a stream that is not soft-deleted
@@ -40,6 +40,17 @@ struct sl_now {
     int64_t wall_ms;     /* for instants that clients name */
 };
 
+/*
+ * A moment of the wall clock on both clocks, for what was written before a restart: on the running
+ * clock never after now.
+ */
+struct sl_now sl_now_at(const struct sl_now *now, int64_t wall_ms);
+
+enum {
+    SL_TTL_LOGGED_S_MIN = 3600, /* seconds; for shorter TTLs accesses are not logged */
+    SL_TTL_SLACK_PARTS = 8,     /* an access is logged when this part of the TTL has gone by */
+};
+
 /* When a stream ends by itself; only streams that have an end have one. */
 struct sl_lifetime {
     struct sl_timer timer;    /* in the wheel of the shard */
@@ -50,6 +61,7 @@ struct sl_lifetime {
     uint8_t expires_text_size;
     uint64_t ttl_s;
     int64_t expires_at_ms;
+    uint64_t logged_ms; /* running clock: the last access that a restart will know of */
     char expires_text[SL_EXPIRES_TEXT_SIZE_MAX + 1];
 };
 
@@ -66,8 +78,7 @@ struct sl_writers {
 struct sl_ancestor {
     uint32_t shard;
     uint64_t stream_id;
-    uint64_t
-        up_to; /* this ancestor has what lies before; the next one in the array what is older */
+    uint64_t up_to; /* it has what lies before; the next one in the array what is older */
 };
 
 /* Where the inherited bytes are: any position is one hop away. */
@@ -89,25 +100,29 @@ struct sl_origin {
 
 struct sl_stream {
     struct sl_table_node by_name;
-    struct sl_table_node by_id; /* in a table only while forks > 0 */
-    uint64_t id;                /* incarnation */
-    struct sl_media *media;     /* one use of it */
+    struct sl_table_node by_id;
+    uint64_t id;            /* incarnation */
+    struct sl_media *media; /* one use of it */
     struct sl_log log;
     uint64_t durable_tail;
-    uint64_t last_lsn;            /* of the last change; replies that show it wait for it */
-    uint64_t accessed_ms;         /* running clock */
-    struct sl_link waiting;       /* reads at the tail */
-    struct sl_link to_wake;       /* in the shard's list while those reads are to be answered */
-    struct sl_lifetime *lifetime; /* owned, or NULL */
-    struct sl_writers *writers;   /* owned, or NULL */
-    struct sl_origin *origin;     /* owned, or NULL: not a fork */
-    uint32_t forks;               /* that name this stream as their source */
-    uint32_t unsettled;           /* replies in the gate that will touch this stream */
-    bool closed;                  /* as appended */
-    bool durable_closed;
-    bool durable_created; /* the CREATE is durable: readers may see the stream */
-    bool soft_deleted;
-    bool removed; /* in no table any more; freed when nothing is unsettled */
+    uint64_t last_lsn;                /* of the last change; replies that show it wait for it */
+    uint64_t accessed_ms;             /* running clock */
+    struct sl_link waiting;           /* reads at the tail */
+    struct sl_link to_wake;           /* in the shard's list while those reads are to be answered */
+    struct sl_link dirty;             /* in the shard's list: changed since the last flush */
+    struct sl_segment *state_segment; /* borrowed: has its newest state; NULL: none has one */
+    struct sl_lifetime *lifetime;     /* owned, or NULL */
+    struct sl_writers *writers;       /* owned, or NULL */
+    struct sl_origin *origin;         /* owned, or NULL: not a fork */
+    uint32_t forks;                   /* that name this stream as their source */
+    uint32_t unsettled;               /* replies in the gate that will touch this stream */
+    bool closed : 1;                  /* as appended */
+    bool durable_closed : 1;
+    bool durable_created : 1; /* the CREATE is durable: readers may see the stream */
+    bool soft_deleted : 1;
+    bool removed : 1;     /* in no table any more; freed when nothing is unsettled */
+    bool is_dirty : 1;    /* changed since a flush took its state, or never flushed */
+    bool lost_source : 1; /* a fork whose source is not there any more: damaged */
     uint16_t name_size;
     char name[1]; /* canonical; allocated behind */
 };
@@ -126,6 +141,9 @@ struct sl_stream_setup {
 /* Makes an open, empty stream that is in no table. The caller destroys it. */
 struct sl_stream *sl_stream_create(const struct sl_stream_setup *setup, struct sl_media_set *media,
                                    const struct sl_now *now);
+/* Its writers, made if there are none yet. */
+struct sl_writers *sl_stream_writers(struct sl_stream *stream);
+void sl_writers_set_seq(struct sl_writers *writers, struct sl_bytes seq);
 /* Frees the stream and drops its payload. Returns the bytes that sl_stream_memory() said. */
 size_t sl_stream_destroy(struct sl_stream **stream, struct sl_media_set *media);
 
@@ -141,6 +159,22 @@ static inline struct sl_bytes sl_stream_name(const struct sl_stream *stream)
 bool sl_stream_has_expired(const struct sl_stream *stream, const struct sl_now *now);
 /* When to look again, on the running clock. The stream has a lifetime. */
 uint64_t sl_stream_deadline(const struct sl_stream *stream, const struct sl_now *now);
+
+/*
+ * A restart has found this access, which the log knows of. For a TTL below SL_TTL_LOGGED_S_MIN the
+ * restart is an access; a longer one gets the slack that wants_touch leaves. So a stream can live
+ * up to the slack too long, never too short.
+ */
+void sl_stream_set_access_after_restart(struct sl_stream *stream, int64_t wall_ms,
+                                        const struct sl_now *now);
+/* The log knows of an access at this moment: CREATE, APPEND, TOUCH. */
+static inline void sl_stream_set_logged(struct sl_stream *stream, uint64_t running_ms)
+{
+    if (stream->lifetime != NULL)
+        stream->lifetime->logged_ms = running_ms;
+}
+/* After an access: is it to be logged by a TOUCH, so that a restart does not forget it? */
+bool sl_stream_wants_touch(const struct sl_stream *stream, const struct sl_now *now);
 
 /*
  * Is this CREATE the one that made the stream, and is its closed flag the stream's? (protocol 5.1)
@@ -176,6 +210,17 @@ int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append 
                                struct sl_judgement *judgement, struct sl_slab *slab,
                                struct sl_payload *payload, unsigned producers_max,
                                const struct sl_now *now);
+
+struct sl_change;
+/*
+ * Applies an APPEND that was logged, without judging it again. `at`: the moment of the record, see
+ * sl_now_at(). Adds to *bytes the change of sl_stream_memory(). False, and nothing is changed: the
+ * stream is closed already, so the log is not of this stream.
+ */
+SL_NODISCARD bool sl_stream_replay_append(struct sl_stream *stream, const struct sl_change *change,
+                                          struct sl_slab *slab, struct sl_payload *payload,
+                                          unsigned producers_max, const struct sl_now *at,
+                                          int64_t *bytes);
 
 /* Payload and closed flag of a CREATE. Returns by how many bytes sl_stream_memory() changed. */
 int64_t sl_stream_apply_first(struct sl_stream *stream, struct sl_slab *slab,

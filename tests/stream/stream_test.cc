@@ -2,7 +2,9 @@
 
 #include "base/memory.h"
 #include "protocol/expiry.h"
+#include "stream/change.h"
 #include "stream/content.h"
+#include "stream/snapshot.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -201,15 +203,15 @@ TEST_F(Stream, NamesHaveOneByteToTheMaximum)
 TEST_F(Stream, MemoryIsWhatTheStreamHas)
 {
     Asked asked;
-    EXPECT_EQ(sl_stream_memory(Make(asked)), sizeof(sl_stream) + 1);
+    EXPECT_EQ(sl_stream_memory(Make(asked)), sizeof(sl_stream)) << "it fits into the padding";
     asked.name = "sixteen letters!";
-    EXPECT_EQ(sl_stream_memory(Make(asked)), sizeof(sl_stream) + 16);
+    EXPECT_EQ(sl_stream_memory(Make(asked)), offsetof(sl_stream, name) + 16);
     asked.Ttl(1);
-    EXPECT_EQ(sl_stream_memory(Make(asked)), sizeof(sl_stream) + 16 + sizeof(sl_lifetime));
+    EXPECT_EQ(sl_stream_memory(Make(asked)), offsetof(sl_stream, name) + 16 + sizeof(sl_lifetime));
     asked.fork = true;
     asked.source = "source";
     EXPECT_EQ(sl_stream_memory(Make(asked)),
-              sizeof(sl_stream) + 16 + sizeof(sl_lifetime) + sizeof(sl_origin) + 6);
+              offsetof(sl_stream, name) + 16 + sizeof(sl_lifetime) + sizeof(sl_origin) + 6);
 }
 
 TEST_F(Stream, SharesItsContentType)
@@ -1147,6 +1149,168 @@ TEST_F(StreamDeathTest, FindsOnlyWhatIsBelowTheBase)
     EXPECT_EQ(sl_lineage_find(lineage, 2)->stream_id, kId);
     EXPECT_DEATH(sl_lineage_find(lineage, 3), "panic");
     sl_memory_free(lineage);
+}
+
+/* ---- a restart ---- */
+
+TEST_F(Stream, AMomentOfTheWallClockIsNeverInTheFuture)
+{
+    const struct {
+        int64_t wall_ms;
+        uint64_t running_ms;
+    } rows[] = {
+        { now_.wall_ms, 1000 },    { now_.wall_ms + 1, 1000 }, { INT64_MAX, 1000 },
+        { now_.wall_ms - 1, 999 }, { now_.wall_ms - 1000, 0 }, { now_.wall_ms - 1001, 0 },
+        { now_.wall_ms - 999, 1 }, { INT64_MIN, 0 },
+    };
+    for (const auto &row : rows) {
+        sl_now at = sl_now_at(&now_, row.wall_ms);
+        EXPECT_EQ(at.running_ms, row.running_ms) << row.wall_ms;
+        EXPECT_EQ(at.wall_ms, row.wall_ms);
+    }
+}
+
+TEST_F(Stream, ARestartIsAnAccessForShortTtls)
+{
+    now_.running_ms = 100000000;
+    for (uint64_t ttl_s : { 0, 1, 3599 }) {
+        Asked asked;
+        asked.Ttl(ttl_s);
+        sl_stream *stream = Make(asked);
+        sl_stream_set_access_after_restart(stream, now_.wall_ms - 90000000, &now_);
+        EXPECT_EQ(stream->accessed_ms, now_.running_ms);
+        EXPECT_EQ(stream->lifetime->logged_ms, 10000000u);
+        EXPECT_FALSE(sl_stream_wants_touch(stream, &now_)) << "those are not logged";
+    }
+}
+
+TEST_F(Stream, ARestartGivesLongTtlsTheirSlack)
+{
+    now_.running_ms = 100000000;
+    const uint64_t slack = 3600 * 1000 / 8;
+    for (uint64_t ago : { uint64_t{ 0 }, slack - 1, slack, slack + 1, 10 * slack }) {
+        Asked asked;
+        asked.Ttl(3600);
+        sl_stream *stream = Make(asked);
+        sl_stream_set_access_after_restart(stream, now_.wall_ms - static_cast<int64_t>(ago), &now_);
+        EXPECT_EQ(stream->accessed_ms, std::min(now_.running_ms, now_.running_ms - ago + slack));
+        EXPECT_EQ(stream->lifetime->logged_ms, now_.running_ms - ago)
+            << "the slack is not an access: the next restart does not know of it";
+    }
+}
+
+TEST_F(Stream, TheLogHearsOfAnAccessEveryEighthOfALongTtl)
+{
+    const uint64_t slack = 3600 * 1000 / 8;
+    Asked asked;
+    asked.Ttl(3600);
+    sl_stream *stream = Make(asked);
+    EXPECT_EQ(stream->lifetime->logged_ms, now_.running_ms) << "the CREATE is in the log";
+    stream->accessed_ms += slack - 1;
+    now_.running_ms += 2 * slack;
+    EXPECT_FALSE(sl_stream_wants_touch(stream, &now_));
+    stream->accessed_ms++;
+    EXPECT_TRUE(sl_stream_wants_touch(stream, &now_));
+    sl_stream_set_logged(stream, stream->accessed_ms);
+    EXPECT_FALSE(sl_stream_wants_touch(stream, &now_));
+    sl_link reader;
+    sl_link_init(&reader);
+    sl_link_append(&stream->waiting, &reader);
+    EXPECT_TRUE(sl_stream_wants_touch(stream, &now_)) << "a waiting read keeps the window open";
+    sl_link_remove(&reader);
+    stream->lifetime->logged_ms = stream->accessed_ms + 5;
+    EXPECT_FALSE(sl_stream_wants_touch(stream, &now_));
+}
+
+TEST_F(Stream, StreamsWithoutTtlAreNeverTouched)
+{
+    Asked asked;
+    sl_stream *plain = Make(asked);
+    asked.ExpiresAt(now_.wall_ms + 1000000000);
+    sl_stream *limited = Make(asked);
+    now_.running_ms += 900000000;
+    for (sl_stream *stream : { plain, limited }) {
+        stream->accessed_ms = now_.running_ms;
+        sl_stream_set_logged(stream, 5);
+        EXPECT_FALSE(sl_stream_wants_touch(stream, &now_));
+        sl_stream_set_access_after_restart(stream, now_.wall_ms - 5, &now_);
+        EXPECT_EQ(stream->accessed_ms, now_.running_ms);
+    }
+}
+
+TEST_F(Stream, ReplayLeadsToTheSameStream)
+{
+    std::mt19937_64 random(1);
+    for (int round = 0; round < 50; round++) {
+        sl_stream *stream = Make(), *again = Make();
+        for (int i = 0; i < 30 && !stream->closed; i++) {
+            now_.running_ms += random() % 1000;
+            std::string id = "p" + std::to_string(random() % 3);
+            std::string seq = std::to_string(100 + random() % 100);
+            std::string text(random() % 3, 'x');
+            sl_append append{};
+            append.content_type = sl_bytes_of("text/plain");
+            append.close = text.empty() ? random() % 4 == 0 : random() % 20 == 0;
+            append.has_producer = random() % 2 == 0;
+            append.producer = { BytesOf(id), random() % 2, random() % 4 };
+            append.has_seq = random() % 4 == 0;
+            append.seq = BytesOf(seq);
+            if (text.empty() && !append.close)
+                continue;
+            uint64_t tail = sl_log_end(&stream->log);
+            if (Append(stream, append, text) != SL_OK ||
+                (judgement_.verdict != SL_VERDICT_ACCEPTED))
+                continue;
+            EXPECT_EQ(sl_log_end(&stream->log), tail + text.size());
+            sl_change change{};
+            change.kind = SL_CHANGE_APPEND;
+            change.closed = append.close;
+            change.has_producer = append.has_producer;
+            change.producer = append.producer;
+            change.has_seq = append.has_seq && !text.empty();
+            change.seq = append.seq;
+            Content content(text);
+            sl_payload payload = content.Payload();
+            auto bytes = static_cast<int64_t>(sl_stream_memory(again));
+            ASSERT_TRUE(sl_stream_replay_append(again, &change, &slab_, &payload, kProducersMax,
+                                                &now_, &bytes));
+            ASSERT_EQ(static_cast<int64_t>(sl_stream_memory(again)), bytes);
+        }
+        EXPECT_EQ(Bytes(again), Bytes(stream));
+        EXPECT_EQ(again->closed, stream->closed);
+        std::string snapshots[2];
+        for (int i = 0; i < 2; i++) {
+            sl_buffer out{};
+            sl_stream *one = i == 0 ? stream : again;
+            one->accessed_ms = now_.running_ms;
+            sl_snapshot_encode(one, &now_, &out);
+            snapshots[i] = TextOf(sl_buffer_bytes(&out));
+            sl_buffer_deinit(&out);
+        }
+        EXPECT_EQ(snapshots[0], snapshots[1]) << "producers, their age, closer and sequence";
+        sl_change change{};
+        change.kind = SL_CHANGE_APPEND;
+        change.closed = true;
+        sl_payload none{};
+        int64_t bytes = 0;
+        EXPECT_EQ(
+            sl_stream_replay_append(again, &change, &slab_, &none, kProducersMax, &now_, &bytes),
+            !stream->closed)
+            << "nothing comes after the end";
+    }
+}
+
+TEST_F(Stream, DirtyStreamsAreNotDestroyed)
+{
+    EXPECT_DEATH(
+        {
+            sl_link dirty;
+            sl_link_init(&dirty);
+            sl_stream *stream = Make();
+            sl_link_append(&dirty, &stream->dirty);
+            sl_stream_destroy(&stream, &media_);
+        },
+        "panic");
 }
 
 } // namespace
