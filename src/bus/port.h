@@ -23,8 +23,9 @@ extern "C" {
 
 enum {
     SL_PORT_PRODUCERS_MAX = 60,
-    SL_PORT_INBOX = 61, /* a bit like a producer's: look into the inbox */
-    SL_PORT_STOP = 62,  /* a bit like a producer's: time to end */
+    SL_PORT_JOURNAL = 60, /* a bit like a producer's: the disk has done something */
+    SL_PORT_INBOX = 61,   /* a bit like a producer's: look into the inbox */
+    SL_PORT_STOP = 62,    /* a bit like a producer's: time to end */
 };
 
 struct sl_port;

@@ -33,9 +33,15 @@ struct sl_engine {
     struct sl_account streams; /* how many there are */
     struct sl_account copies;  /* bytes that reads had to copy */
     uint64_t copies_max_bytes;
+    uint64_t payload_max_bytes;              /* of one change: it has to fit into a log file */
+    struct sl_store *store;                  /* owned; NULL: in memory, as are the workers */
+    struct sl_worker *readers;               /* owned */
+    struct sl_worker *flusher;               /* owned */
+    struct sl_worker *compactor;             /* owned */
     struct sl_metrics_registry *own_metrics; /* owned; NULL: the opener's are used */
     struct sl_shard *shards[SL_SHARDS_MAX];  /* owned */
-    struct sl_mutex *mutex;                  /* guards the slots */
+    struct sl_mutex *mutex;                  /* guards the slots, and: */
+    bool backing_up;                         /* a backup is under way */
     struct sli_slot slots[SL_SESSIONS_MAX];
 };
 

@@ -109,6 +109,9 @@ static void prepare_payload(struct sl_session *session, struct sl_message *messa
         message->late_err = split_parts(message, parts, count);
     else
         join_parts(message, parts, count);
+    if (message->late_err == SL_OK && message->payload.bytes.size + message->payload.lengths.size >
+                                          session->engine->payload_max_bytes)
+        message->late_err = SL_ERR_PAYLOAD_TOO_LARGE;
     if (message->late_err == SL_OK)
         message->late_err = own_block(session->engine, &message->payload);
 }
@@ -202,7 +205,8 @@ static void on_create_answer(struct sl_session *session, struct sl_message *mess
         sli_session_send(session, message, SL_REQUEST_PIN,
                          route(session, message, create->fork_source));
     else if (create->created)
-        sli_session_finish(session, message, SL_OK);
+        /* Perhaps STORAGE_FAILED: the fork may be there, so its source stays pinned. */
+        sli_session_finish(session, message, message->err);
     else
         give_up_fork(session, message, message->err);
 }

@@ -36,13 +36,48 @@ static void render_gauge(struct sl_buffer *out, const char *name, const char *he
                      value);
 }
 
-static void render_lsn(struct sl_buffer *out, const char *name, const char *help,
-                       const struct sl_engine_status *status, bool durable)
+/* NAME, type, member of status->shard[], help; a row per shard. */
+#define SHARD_METRIC_LIST(X)                                                                       \
+    X("sluice_shard_appended_lsn", "gauge", appended_lsn, "Position of the last accepted change.") \
+    X("sluice_shard_durable_lsn", "gauge", durable_lsn,                                            \
+      "Position up to which changes are durable.")                                                 \
+    X("sluice_shard_failed", "gauge", failed,                                                      \
+      "1: the log cannot be written; nothing is changed until the next start.")                    \
+    X("sluice_shard_disk_full", "gauge", disk_full, "1: creates and appends are refused.")         \
+    X("sluice_shard_wal_bytes", "gauge", wal_bytes, "Bytes of log that a start would read.")       \
+    X("sluice_shard_segments", "gauge", segments, "Segments.")                                     \
+    X("sluice_shard_segment_bytes", "gauge", segment_bytes, "Bytes of all segments.")              \
+    X("sluice_shard_torn_bytes", "gauge", torn_bytes,                                              \
+      "Bytes of an unfinished write that the last start cut off.")                                 \
+    X("sluice_shard_checksum_errors_total", "counter", damaged,                                    \
+      "Reads that met damaged bytes on the disk.")
+
+static void render_shards(struct sl_buffer *out, const struct sl_engine_status *status)
 {
-    sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
-    for (unsigned i = 0; i < status->shards; i++)
-        sl_buffer_printf(out, "%s{shard=\"%u\"} %" PRIu64 "\n", name, i,
-                         durable ? status->shard[i].durable_lsn : status->shard[i].appended_lsn);
+#define X(name, type, member, help)                                                                \
+    sl_buffer_append_text(out, "# HELP " name " " help "\n# TYPE " name " " type "\n");            \
+    for (unsigned i = 0; i < status->shards; i++)                                                  \
+        sl_buffer_printf(out, name "{shard=\"%u\"} %" PRIu64 "\n", i,                              \
+                         (uint64_t)status->shard[i].member);
+    SHARD_METRIC_LIST(X)
+#undef X
+}
+
+static void render_commits(struct sl_buffer *out, const struct sl_engine_status *status)
+{
+    static const char name[] = "sluice_commit_duration_seconds";
+    uint64_t count = 0;
+
+    sl_buffer_printf(out, "# HELP %s Time that a group of changes took to the disk.\n", name);
+    sl_buffer_printf(out, "# TYPE %s histogram\n", name);
+    for (unsigned i = 0; i < SL_COMMIT_BUCKETS; i++) {
+        count += status->commits[i];
+        sl_buffer_printf(out, "%s_bucket{le=\"%.6f\"} %" PRIu64 "\n", name,
+                         (double)(UINT64_C(1) << i) / 1e6, count);
+    }
+    sl_buffer_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, count);
+    sl_buffer_printf(out, "%s_sum %.6f\n%s_count %" PRIu64 "\n", name,
+                     (double)status->commit_sum_us / 1e6, name, count);
 }
 
 static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *out)
@@ -60,10 +95,12 @@ static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *ou
                  status.read_copies_bytes);
     render_gauge(out, "sluice_waiting_reads", "Reads that wait at the tail of a stream.",
                  status.waiting_reads);
-    render_lsn(out, "sluice_shard_appended_lsn", "Position of the last accepted change.", &status,
-               false);
-    render_lsn(out, "sluice_shard_durable_lsn", "Position up to which changes are durable.",
-               &status, true);
+    render_gauge(out, "sluice_durable", "1: streams are kept on the disk.", status.durable);
+    render_gauge(out, "sluice_wal_buffered",
+                 "1: the file system refuses direct writes, the log goes through its cache.",
+                 status.buffered);
+    render_shards(out, &status);
+    render_commits(out, &status);
 }
 
 static void answer_metrics(struct sl_exchange *exchange)
@@ -82,6 +119,14 @@ static void answer_metrics(struct sl_exchange *exchange)
     sl_reply_finish(exchange, &body, 1);
 }
 
+static bool has_failed(const struct sl_engine *engine)
+{
+    struct sl_engine_status status;
+
+    sl_engine_status(engine, &status);
+    return status.failed;
+}
+
 void sl_admin_answer(struct sl_exchange *exchange)
 {
     if (is(exchange->path, METRICS_PATH))
@@ -90,6 +135,8 @@ void sl_admin_answer(struct sl_exchange *exchange)
         answer_text(exchange, 200, "ok\n");
     else if (exchange->acceptor->draining)
         answer_text(exchange, 503, "shutting down\n");
+    else if (has_failed(exchange->acceptor->shared.engine))
+        answer_text(exchange, 503, "the log cannot be written\n");
     else
         answer_text(exchange, 200, "ready\n");
 }

@@ -74,19 +74,22 @@ static void read_next(struct sl_exchange *exchange)
     sl_exchange_submit(exchange);
 }
 
-static void answer(struct sl_exchange *exchange, const struct sl_operation *op,
-                   const struct sl_page *page)
+void sl_catch_up_send(struct sl_exchange *exchange, uint64_t page_end)
 {
+    const struct sl_operation *op = exchange->op;
+    const struct sl_read *read = &op->u.read;
     struct sl_bytes pieces[SL_READ_SLICES_MAX + 2];
-    size_t count = collect(exchange, &op->u.read, true, pieces);
 
-    sl_page_begin_reply(exchange, op, page);
-    if (op->u.read.next == page->end) {
+    exchange->page_end = page_end;
+    exchange->json = op->stream.json;
+    exchange->on_proceed = read_next;
+    size_t count = collect(exchange, read, true, pieces);
+    if (read->next == page_end) {
         sl_reply_finish(exchange, pieces, count);
         return;
     }
     /* An array loses its last comma and gets two brackets. */
-    sl_reply_stream(exchange, page->end - page->start + exchange->json);
+    sl_reply_stream(exchange, page_end - read->start + exchange->json);
     sl_reply_send(exchange, pieces, count, false);
 }
 
@@ -102,11 +105,9 @@ static void on_first(struct sl_completion *completion, struct sl_operation *op)
         return;
     }
     sl_page_describe(exchange, op, op->u.read.page_end, &page);
-    exchange->page_end = page.end;
-    exchange->json = op->stream.json;
-    exchange->on_proceed = read_next;
     if (!is_not_modified(exchange, &page)) {
-        answer(exchange, op, &page);
+        sl_page_begin_reply(exchange, op, &page);
+        sl_catch_up_send(exchange, page.end);
         return;
     }
     sl_reply_begin(exchange, 304, sl_page_cache_control(exchange, op, &page));

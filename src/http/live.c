@@ -101,7 +101,7 @@ void sli_member_read(struct sli_member *member)
         read->limit = member->rest.page_end;
     }
     read->page_size_max = member->sse ? SSE_PAGE_SIZE_BYTES : SL_PIECE_SIZE_BYTES;
-    read->piece_size_max = member->sse ? SSE_PAGE_SIZE_BYTES : UINT32_MAX;
+    read->piece_size_max = member->sse ? SSE_PAGE_SIZE_BYTES : SL_PIECE_SIZE_BYTES;
     sl_exchange_submit(exchange);
 }
 

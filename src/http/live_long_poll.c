@@ -1,5 +1,6 @@
 #include "http/live_internal.h"
 
+#include "http/catch_up.h"
 #include "http/live_group_internal.h"
 #include "http/page.h"
 #include "http/reply.h"
@@ -31,23 +32,12 @@ static void begin_page(struct sli_member *member, const struct sl_operation *op,
 
 void sli_long_poll_answer_page(struct sli_member *member)
 {
-    const struct sl_operation *op = member->exchange->op;
-    const struct sl_read *read = &op->u.read;
-    struct sl_bytes body[SL_READ_SLICES_MAX + 2];
-    size_t count = 0;
+    struct sl_exchange *exchange = member->exchange;
+    uint64_t page_end = exchange->op->u.read.page_end;
 
-    SL_ASSERT(read->next == read->page_end); /* its piece had no limit */
-    begin_page(member, op, read->next);
-    if (op->stream.json)
-        body[count++] = sl_bytes_of("[");
-    for (uint32_t i = 0; i < read->slice_count; i++)
-        body[count++] = read->slices[i];
-    if (op->stream.json) {
-        if (read->slice_count > 0)
-            body[count - 1].size--; /* the comma after the last message */
-        body[count++] = sl_bytes_of("]");
-    }
-    finish(member, body, count);
+    begin_page(member, exchange->op, page_end);
+    sli_member_free(member);
+    sl_catch_up_send(exchange, page_end);
 }
 
 void sli_long_poll_answer(struct sli_member *member, struct sli_delivery *delivery)

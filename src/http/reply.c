@@ -225,6 +225,9 @@ void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err)
     /* Not all at the same second. */
     if (problem->retry_after)
         sl_reply_header_number(exchange, "Retry-After", 1 + exchange->acceptor->now_ms % 3);
+    /* Whoever gets this must not go on as if the next request were an ordinary one. */
+    if (err == SL_ERR_STORAGE_FAILED)
+        exchange->req->http1_is_persistent = 0;
     if (err == SL_ERR_OVERLOADED)
         sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_OVERLOAD_REFUSALS, 1);
     else if (err == SL_ERR_MEMORY_LIMIT_EXCEEDED)

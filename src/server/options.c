@@ -11,9 +11,6 @@
 #include "protocol/ascii.h"
 #include "protocol/number.h"
 
-/* An operator who names a place for the data must not believe that it is there. */
-#define NOT_DURABLE ": this version keeps streams in memory only"
-
 enum {
     FILE_SIZE_MAX = 64 * 1024, /* bytes of a configuration file */
     NAME_SIZE_MAX = 40,        /* bytes of an option's name with its NUL */
@@ -21,13 +18,14 @@ enum {
 
 /* How a value is read, and where it goes. */
 enum type {
-    TYPE_FLAG,     /* bool: true, false, 1 or 0; alone on the command line */
-    TYPE_ADDRESS,  /* one or more, between commas or repeated: addresses */
-    TYPE_TEXT,     /* char * */
-    TYPE_ROOT,     /* char *: absolute path, no slash at its end */
-    TYPE_URL,      /* char *: http or https, no slash at its end */
-    TYPE_UNSIGNED, /* unsigned */
-    TYPE_NUMBER,   /* uint64_t */
+    TYPE_FLAG,      /* bool: true, false, 1 or 0; alone on the command line */
+    TYPE_ADDRESS,   /* one or more, between commas or repeated: addresses */
+    TYPE_TEXT,      /* char * */
+    TYPE_DIRECTORY, /* char *: not empty */
+    TYPE_ROOT,      /* char *: absolute path, no slash at its end */
+    TYPE_URL,       /* char *: http or https, no slash at its end */
+    TYPE_UNSIGNED,  /* unsigned */
+    TYPE_NUMBER,    /* uint64_t */
 };
 
 #define AT(member) offsetof(struct sl_server_options, member)
@@ -44,8 +42,21 @@ static const struct option {
 } table[] = {
     { "listen", TYPE_ADDRESS, 0, "127.0.0.1:4437", 0, 0, "ADDRESS:PORT",
       "where to listen; may be repeated, takes [IPv6]:PORT, port 0 picks one" },
-    { "memory", TYPE_FLAG, AT(memory), "true", 0, 0, "",
-      "keep streams in memory; they end with the process" },
+    { "data-dir", TYPE_DIRECTORY, AT(data_dir), "sluice-data", 0, 0, "DIRECTORY",
+      "where streams are kept; made if it is not there" },
+    { "memory", TYPE_FLAG, AT(memory), "false", 0, 0, "",
+      "keep streams in memory only; they end with the process" },
+    { "wal-budget-bytes", TYPE_NUMBER, AT(engine.wal_budget_bytes), "536870912", 1048576,
+      UINT64_C(1) << 44, "BYTES",
+      "log of all shards, which a start has to read, before data moves to segments" },
+    { "wal-file-bytes", TYPE_NUMBER, AT(engine.wal_file_bytes), "67108864", 1048576,
+      UINT64_C(1) << 30, "BYTES", "size of the log's files; counts when the directory is made" },
+    { "min-free-bytes", TYPE_NUMBER, AT(engine.free_bytes_min), "67108864", 1, UINT64_C(1) << 44,
+      "BYTES", "with less free space than that on the disk, creates and appends are refused" },
+    { "allow-volatile-data-dir", TYPE_FLAG, AT(engine.allow_volatile), "false", 0, 0, "",
+      "accept a data directory on a file system in memory" },
+    { "exit-on-io-error", TYPE_FLAG, AT(exit_on_io_error), "false", 0, 0, "",
+      "end when the log cannot be written, with code 6, rather than go on for readers" },
     { "acceptors", TYPE_UNSIGNED, AT(http.acceptors), "", 1, SL_ACCEPTORS_MAX, "THREADS",
       "HTTP threads; default: half of the CPUs" },
     { "shards", TYPE_UNSIGNED, AT(engine.shards), "", 1, SL_SHARDS_MAX, "THREADS",
@@ -192,6 +203,10 @@ static const char *set(struct sl_server_options *options, const struct option *o
     case TYPE_URL:
         if (!is_url(value))
             return "an http or https URL without a slash at its end";
+        break;
+    case TYPE_DIRECTORY:
+        if (value.size == 0)
+            return "the name of a directory";
         break;
     case TYPE_TEXT:
         break;
@@ -363,10 +378,6 @@ static bool apply_variable(struct sl_server_options *options, const struct optio
 static bool apply_environment(struct sl_server_options *options, char *const *environment,
                               struct sl_buffer *problem)
 {
-    if (look_up(environment, "SLUICE_DATA_DIR") != NULL) {
-        sl_buffer_append_text(problem, "SLUICE_DATA_DIR" NOT_DURABLE);
-        return false;
-    }
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (!apply_variable(options, &table[i], environment, problem))
             return false;
@@ -396,10 +407,7 @@ static bool parse_argument(int left, char *const *arguments, struct argument *ou
     if (size > 2 && text[0] == '-' && text[1] == '-')
         out->option = find(sl_bytes(text + 2, size - 2));
     if (out->option == NULL) {
-        if (strncmp(text, "--data-dir", strlen("--data-dir")) == 0)
-            sl_buffer_append_text(problem, "--data-dir" NOT_DURABLE);
-        else
-            sl_buffer_printf(problem, "%s: there is no such option; see sluice serve --help", text);
+        sl_buffer_printf(problem, "%s: there is no such option; see sluice serve --help", text);
         return false;
     }
     snprintf(out->source, sizeof out->source, "--%s", out->option->name);
@@ -439,6 +447,20 @@ static bool apply_arguments(struct sl_server_options *options, const struct opti
     return true;
 }
 
+/* One change is one record, which lies in one file of the log. */
+static bool fits_into_log(const struct sl_server_options *options, struct sl_buffer *problem)
+{
+    uint64_t most = SL_PAYLOAD_BYTES_MAX(options->engine.wal_file_bytes);
+
+    if (options->memory || options->http.body_size_max <= most)
+        return true;
+    sl_buffer_printf(problem,
+                     "max-body-bytes: %" PRIu64 " is more than the %" PRIu64
+                     " that fit into log files of wal-file-bytes (%" PRIu64 ")",
+                     options->http.body_size_max, most, options->engine.wal_file_bytes);
+    return false;
+}
+
 bool sl_server_options_init(struct sl_server_options *options, int argument_count,
                             char *const *arguments, char *const *environment,
                             struct sl_buffer *problem)
@@ -453,10 +475,10 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
         !apply_file(options, problem) || !apply_environment(options, environment, problem) ||
         !apply_arguments(options, NULL, argument_count, arguments, problem))
         return false;
-    if (!options->memory) {
-        sl_buffer_append_text(problem, "memory: \"false\"" NOT_DURABLE);
+    if (!fits_into_log(options, problem))
         return false;
-    }
+    if (!options->memory)
+        options->engine.data_directory = options->data_dir;
     options->http.stream_root = sl_bytes_of(options->stream_root);
     options->http.public_url = sl_bytes_of(options->public_url);
     return true;
@@ -465,6 +487,7 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
 void sl_server_options_deinit(struct sl_server_options *options)
 {
     clear_addresses(options);
+    sl_memory_free(options->data_dir);
     sl_memory_free(options->stream_root);
     sl_memory_free(options->public_url);
     sl_memory_free(options->config);

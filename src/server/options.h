@@ -26,7 +26,9 @@ struct sl_server_options {
     char *stream_root;                             /* owned */
     char *public_url;                              /* owned */
     char *config;                                  /* owned; file name, or empty */
+    char *data_dir;                                /* owned; where streams are kept */
     bool memory;                                   /* asked for in-memory streams */
+    bool exit_on_io_error;                         /* rather end than serve what is durable */
 };
 
 /*

@@ -3,13 +3,16 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "shard/shard_internal.h"
 
 enum {
-    EXPIRE_BATCH_MAX = 256,   /* streams per turn */
-    OVERFLOW_RETRY_MS = 1,    /* a session that does not take its answers is looked at again */
+    EXPIRE_BATCH_MAX = 256, /* streams per turn */
+    OVERFLOW_RETRY_MS = 1,  /* a session that does not take its answers is looked at again */
+    PARKED_RETRY_MS = 100,  /* requests that wait for the log are looked at again: they grow old */
+    HOUSEKEEPING_MS = 1000, /* a durable shard looks whether there is something to flush or merge */
     SLEEP_MAX_MS = 60 * 1000, /* fits an int; waking up once a minute costs nothing */
 };
 
@@ -22,6 +25,11 @@ struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup)
     sl_link_init(&shard->unpins_out);
     sl_link_init(&shard->to_wake);
     sl_link_init(&shard->next_turn);
+    sl_link_init(&shard->parked);
+    sl_link_init(&shard->dirty);
+    sl_link_init(&shard->backup.pins);
+    sl_link_init(&shard->flush.todo);
+    sl_link_init(&shard->flush.captured);
     sl_slab_init(&shard->slab, setup->slab_size, setup->account);
     shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
     sl_timer_wheel_init(&shard->wheel, shard->now.running_ms);
@@ -65,11 +73,25 @@ const struct sl_metrics *sl_shard_metrics(const struct sl_shard *shard)
     return shard->setup.metrics;
 }
 
-uint64_t sli_shard_advance(struct sl_shard *shard)
+const struct sl_wal *sl_shard_wal(const struct sl_shard *shard)
 {
-    uint64_t lsn = shard->appended_lsn + 1;
-    sl_metrics_publish(&shard->appended_lsn, lsn);
-    return lsn;
+    return shard->wal;
+}
+
+void sl_shard_health(const struct sl_shard *shard, struct sl_shard_health *health)
+{
+    *health = (struct sl_shard_health){
+        .segments = sl_metrics_read(&shard->segment_count),
+        .segment_bytes = sl_metrics_read(&shard->segment_bytes),
+        .wal_bytes = sl_metrics_read(&shard->wal_bytes),
+        .torn_bytes = shard->torn_bytes,
+        .damaged = sl_metrics_read(&shard->damaged),
+    };
+    if (shard->wal == NULL)
+        return;
+    health->failed = sl_wal_failed(shard->wal);
+    health->disk_full = sl_wal_space(shard->wal) != SL_OK;
+    health->buffered = sl_wal_is_buffered(shard->wal);
 }
 
 /* ---- answers ---- */
@@ -94,8 +116,9 @@ static void enter_gate(struct sl_shard *shard, struct sl_message *message) SL_RU
 void sli_shard_answer(struct sl_shard *shard, struct sl_message *message, enum sl_err err,
                       uint64_t lsn)
 {
-    if (lsn <= shard->durable_lsn) {
-        sli_shard_answer_now(shard, message, err);
+    if (lsn <= shard->durable_lsn || shard->failed) {
+        sli_shard_answer_now(shard, message,
+                             lsn <= shard->durable_lsn ? err : SL_ERR_STORAGE_FAILED);
         return;
     }
     message->err = err;
@@ -118,8 +141,13 @@ void sli_shard_answer_change(struct sl_shard *shard, struct sl_message *message,
 
 void sli_shard_retry_durable(struct sl_shard *shard, struct sl_message *message)
 {
+    if (shard->failed) {
+        sli_shard_answer_now(shard, message, SL_ERR_STORAGE_FAILED);
+        return;
+    }
     message->shard.stream = NULL;
     message->shard.again = true;
+    message->shard.cancelled = false;
     enter_gate(shard, message);
 }
 
@@ -197,18 +225,67 @@ static void send_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     }
 }
 
+static void fail_all(struct sl_shard *shard, struct sl_link *messages) SL_RUNS_ON(sl_role_shard)
+{
+    for (struct sl_link *link; (link = sl_link_first(messages)) != NULL;) {
+        struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
+        struct sl_stream *stream = message->shard.stream;
+        sl_link_remove(link);
+        message->shard.again = false;
+        if (stream != NULL && --stream->unsettled == 0 && stream->removed)
+            sli_shard_free_settled(shard, stream);
+        sli_shard_answer_now(shard, message, SL_ERR_STORAGE_FAILED);
+    }
+}
+
+/*
+ * The log has failed. What waits for it is answered: nobody knows what became of it. From now on only what is
+ * durable is shown, and nothing is changed.
+ */
+static void fail(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    shard->failed = true;
+    sl_log(SL_LOG_ERROR, "shard", "failed",
+           "shard=%u durable_lsn=%llu appended_lsn=%llu reason=\"the log cannot be written; reads "
+           "go on, changes need a restart\"",
+           shard->setup.index, (unsigned long long)shard->durable_lsn,
+           (unsigned long long)shard->appended_lsn);
+    if (shard->setup.on_failed != NULL)
+        shard->setup.on_failed(shard->setup.context);
+    sli_shard_end_backup(shard, SL_ERR_STORAGE_FAILED);
+    fail_all(shard, &shard->gate);
+    for (struct sl_link *link = shard->parked.next; link != &shard->parked; link = link->next)
+        SL_OBJECT(link, struct sl_message, shard.link)->shard.stream = NULL;
+    fail_all(shard, &shard->parked);
+}
+
 /* In memory everything is as durable as it gets as soon as it was applied. */
 static void commit(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    sl_metrics_publish(&shard->durable_lsn, shard->appended_lsn);
-    open_gate(shard);
-    send_unpins(shard);
+    bool failed = false;
+    uint64_t durable = shard->appended_lsn;
+    if (shard->wal != NULL) {
+        sl_wal_commit(shard->wal);
+        failed = sl_wal_failed(shard->wal); /* first: what is durable now stays so */
+        durable = sl_wal_durable_lsn(shard->wal);
+    }
+    if (durable != shard->durable_lsn || shard->wal == NULL) {
+        sl_metrics_publish(&shard->durable_lsn, durable);
+        open_gate(shard);
+        send_unpins(shard);
+    }
+    if (failed && !shard->failed)
+        fail(shard);
 }
 
 /* ---- the loop ---- */
 
 static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
+    /* The last fork of a soft-deleted stream removes it, which takes room in the log. */
+    shard->unpins_held = shard->backup.held || !sli_shard_has_log_room(shard);
+    if (shard->unpins_held)
+        return;
     struct sl_inbox_item *item = sl_inbox_take(&shard->unpins_in);
     while (item != NULL) {
         struct sli_unpin *unpin = SL_OBJECT(item, struct sli_unpin, item);
@@ -233,6 +310,18 @@ static bool drain(struct sl_shard *shard, unsigned index) SL_RUNS_ON(sl_role_sha
     return true;
 }
 
+/* Handles what was put off; a waiting read that was cancelled meanwhile ends here. */
+static void dispatch_again(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
+{
+    bool cancelled = message->shard.again && message->shard.cancelled;
+    message->shard.again = false;
+    if (cancelled && message->request == SL_REQUEST_READ && message->op.u.read.wait)
+        sli_shard_answer_now(shard, message, SL_ERR_CANCELLED);
+    else
+        sli_shard_dispatch(shard, message);
+}
+
 static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_link now;
@@ -240,7 +329,7 @@ static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     sl_link_splice_back(&now, &shard->next_turn);
     for (struct sl_link *link; (link = sl_link_first(&now)) != NULL;) {
         sl_link_remove(link);
-        sli_shard_dispatch(shard, SL_OBJECT(link, struct sl_message, shard.link));
+        dispatch_again(shard, SL_OBJECT(link, struct sl_message, shard.link));
     }
 }
 
@@ -255,10 +344,13 @@ static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     if (shard->lanes_overflowing != 0)
         return OVERFLOW_RETRY_MS;
+    if (!sl_link_is_empty(&shard->parked))
+        return PARKED_RETRY_MS;
+    uint64_t longest = shard->wal == NULL ? SLEEP_MAX_MS : HOUSEKEEPING_MS;
     uint64_t next = sl_timer_wheel_next(&shard->wheel), now = sl_clock_running_ms();
     if (next <= now)
-        return 0;
-    return next - now < SLEEP_MAX_MS ? (int)(next - now) : SLEEP_MAX_MS;
+        return sli_shard_has_log_room(shard) ? 0 : PARKED_RETRY_MS;
+    return (int)(next - now < longest ? next - now : longest);
 }
 
 /* One turn; returns the bits of the sessions whose rings may hold more. */
@@ -266,8 +358,14 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
 {
     uint64_t more = 0;
     shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
-    if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0)
+    shard->disk_full = shard->wal != NULL && sl_wal_space(shard->wal) != SL_OK;
+    if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0) {
+        sli_shard_take_cold(shard);
+        sli_shard_take_tasks(shard);
+    }
+    if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0 || shard->unpins_held)
         take_unpins(shard);
+    sli_shard_dispatch_parked(shard);
     dispatch_next_turn(shard);
     uint64_t sessions = bits & ((UINT64_C(1) << SL_PORT_PRODUCERS_MAX) - 1);
     for (; sessions != 0; sessions &= sessions - 1) {
@@ -284,6 +382,22 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     return more;
 }
 
+static bool wants_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    return sli_shard_flush(shard) || !sl_link_is_empty(&shard->next_turn) ||
+           shard->compaction.under_way;
+}
+
+/* What the disk is doing for this shard ends before the shard does. */
+static void finish_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    while (!sli_shard_stop_flush(shard)) {
+        sl_port_take(shard->port);
+        if (!sli_shard_stop_flush(shard) && sl_port_sleep(shard->port))
+            sl_port_wait(shard->port, PARKED_RETRY_MS);
+    }
+}
+
 static void run(void *argument)
 {
     struct sl_shard *shard = argument;
@@ -291,10 +405,12 @@ static void run(void *argument)
     sl_thread_enter_shard(shard->setup.index);
     for (;;) {
         bits |= sl_port_take(shard->port);
-        if ((bits & (UINT64_C(1) << SL_PORT_STOP)) != 0)
+        if ((bits & (UINT64_C(1) << SL_PORT_STOP)) != 0) {
+            finish_flush(shard);
             return;
+        }
         bits = turn(shard, bits);
-        if (bits != 0 || !sl_link_is_empty(&shard->next_turn) || shard->compaction.under_way)
+        if (wants_turn(shard) || bits != 0)
             continue;
         int timeout = sleep_ms(shard);
         if (timeout > 0 && sl_port_sleep(shard->port))
@@ -325,12 +441,30 @@ static void destroy_streams(struct sl_shard *shard)
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_name);
             node = node->next;
             sl_table_remove(&shard->names, &stream->by_name);
-            if (stream->forks > 0)
-                sl_table_remove(&shard->sources, &stream->by_id);
+            sl_table_remove(&shard->by_id, &stream->by_id);
+            sl_link_remove(&stream->dirty);
             sl_account_subtract(shard->setup.streams, 1);
             sl_account_subtract(shard->setup.account, sl_stream_destroy(&stream, &shard->media));
         }
     } while (cursor != 0);
+}
+
+/*
+ * The manifest learns how far the log was durable: if its end is lost, the next start knows. Without
+ * it the start finds out by itself whatever can be found out.
+ */
+static void close_log(struct sl_shard *shard)
+{
+    bool failed = sl_wal_failed(shard->wal);
+    struct sl_catalog_edit edit = {
+        .has_mark = true,
+        .mark = shard->flush.installed,
+        .last_id = shard->ids,
+        .durable_lsn = sl_wal_durable_lsn(shard->wal), /* closing may yet fail */
+    };
+    sl_wal_close(&shard->wal);
+    if (!failed && sl_catalog_install(shard->catalog, &edit) != SL_OK)
+        sl_log(SL_LOG_WARN, "shard", "manifest_not_closed", "shard=%u", shard->setup.index);
 }
 
 void sl_shard_destroy(struct sl_shard **shard)
@@ -344,10 +478,24 @@ void sl_shard_destroy(struct sl_shard **shard)
         item = item->next;
         sl_memory_free(unpin);
     }
+    for (struct sl_link *link; (link = sl_link_first(&last->unpins_out)) != NULL;) {
+        sl_link_remove(link);
+        sl_memory_free(SL_OBJECT(link, struct sli_unpin, link));
+    }
+    if (last->wal != NULL)
+        close_log(last);
     destroy_streams(last);
-    sl_account_subtract(last->setup.account, sl_table_memory(&last->names));
+    if (last->catalog != NULL)
+        sl_catalog_close(&last->catalog);
+    sl_account_subtract(last->setup.account,
+                        sl_table_memory(&last->names) + sl_table_memory(&last->by_id));
     sl_table_deinit(&last->names);
-    sl_table_deinit(&last->sources);
+    sl_table_deinit(&last->by_id);
+    sl_buffer_deinit(&last->head);
+    sli_shard_drop_removed(last);
+    sl_buffer_deinit(&last->flush.state);
+    sl_buffer_deinit(&last->flush.parts);
+    sl_buffer_deinit(&last->merge.parts);
     sl_media_set_deinit(&last->media);
     sl_slab_deinit(&last->slab);
     sl_port_destroy(&last->port);

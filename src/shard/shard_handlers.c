@@ -7,7 +7,6 @@
 #include "shard/shard_internal.h"
 
 enum {
-    SHARD_BITS = 8,          /* of a stream id, so that ids of different shards differ */
     LIST_BUCKETS_MAX = 1024, /* of the table of names, per request */
     CLEANUP_BATCH_MAX = 256, /* streams per turn */
 };
@@ -19,6 +18,12 @@ SL_REQUEST_LIST(X)
 #undef X
 
 void sli_shard_dispatch(struct sl_shard *shard, struct sl_message *message)
+{
+    if (!sli_shard_hold_back(shard, message))
+        sli_shard_handle(shard, message);
+}
+
+void sli_shard_handle(struct sl_shard *shard, struct sl_message *message)
 {
     switch (message->request) {
 #define X(KIND, handler, what)                                                                     \
@@ -36,19 +41,18 @@ static struct sl_stream *find_or_answer(struct sl_shard *shard, struct sl_messag
 {
     enum sl_err err;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, name, &err);
-    if (stream == NULL)
+    if (err == SL_ERR_OVERLOADED)
+        sli_shard_retry_durable(shard, message);
+    else if (stream == NULL)
         sli_shard_answer(shard, message, err, shard->removed_lsn);
     return stream;
 }
 
-static void touch(const struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
+static void touch(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
 {
     stream->accessed_ms = shard->now.running_ms;
-}
-
-static bool has_memory(const struct sl_shard *shard, size_t growth) SL_RUNS_ON(sl_role_shard)
-{
-    return sl_account_bytes(shard->setup.account) + growth <= shard->setup.memory_budget_bytes;
+    if (stream->lifetime != NULL)
+        sli_shard_log_touch(shard, stream);
 }
 
 static void count_payload(struct sl_shard *shard, const struct sl_payload *payload)
@@ -96,14 +100,14 @@ static void create_stream(struct sl_shard *shard, struct sl_message *message)
         .content_type = message->config.content_type,
         .config = &message->config,
         .lifetime_inherited = inherits_lifetime(create),
-        .id = ++shard->ids << SHARD_BITS | shard->setup.index,
+        .id = ++shard->ids << SLI_SHARD_BITS | shard->setup.index,
         .base = create->fork ? message->fork.position : 0,
         .origin = origin_create(message),
     };
     struct sl_stream *stream = sl_stream_create(&setup, &shard->media, &shard->now);
     sl_stream_apply_first(stream, &shard->slab, &message->payload, create->close);
     sli_shard_add(shard, stream, message->hash);
-    stream->last_lsn = sli_shard_advance(shard);
+    sli_shard_log_create(shard, stream, &message->payload);
     create->created = true;
     count_payload(shard, &message->payload);
     sl_metrics_add(shard->setup.metrics, SL_METRIC_STREAMS_CREATED, 1);
@@ -118,6 +122,10 @@ static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
     const struct sl_create *create = &message->op.u.create;
     enum sl_err err;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, create->name, &err);
+    if (err == SL_ERR_OVERLOADED) {
+        sli_shard_retry_durable(shard, message);
+        return;
+    }
     if (err == SL_ERR_GONE) {
         sli_shard_answer(shard, message, SL_ERR_PATH_BLOCKED, shard->removed_lsn);
         return;
@@ -135,10 +143,9 @@ static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
         return;
     }
     size_t growth = sizeof(*stream) + sl_slab_growth(&shard->slab, &message->payload);
-    if (message->late_err != SL_OK) {
-        sli_shard_answer(shard, message, message->late_err, shard->removed_lsn);
-    } else if (!has_memory(shard, growth)) {
-        sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, shard->removed_lsn);
+    err = message->late_err != SL_OK ? message->late_err : sli_shard_check_space(shard, growth);
+    if (err != SL_OK) {
+        sli_shard_answer(shard, message, err, shard->removed_lsn);
     } else if (!sl_account_take(shard->setup.streams, 1, shard->setup.streams_max)) {
         sli_shard_answer(shard, message, SL_ERR_TOO_MANY_STREAMS, shard->removed_lsn);
     } else {
@@ -153,6 +160,7 @@ static void accept_append(struct sl_shard *shard, struct sl_message *message,
     SL_RUNS_ON(sl_role_shard)
 {
     struct sl_append *append = &message->op.u.append;
+    uint64_t at = sl_log_end(&stream->log);
     int64_t bytes =
         sl_stream_apply_append(stream, append, judgement, &shard->slab, &message->payload,
                                shard->setup.producers_max, &shard->now);
@@ -160,8 +168,8 @@ static void accept_append(struct sl_shard *shard, struct sl_message *message,
         sl_account_add(shard->setup.account, (uint64_t)bytes);
     else if (bytes < 0)
         sl_account_subtract(shard->setup.account, (uint64_t)-bytes);
-    touch(shard, stream);
-    stream->last_lsn = sli_shard_advance(shard);
+    stream->accessed_ms = shard->now.running_ms;
+    sli_shard_log_append(shard, stream, append, &message->payload, at);
     count_payload(shard, &message->payload);
     sl_stream_view(stream, sl_log_end(&stream->log), stream->closed, &shard->now,
                    &message->op.stream);
@@ -182,13 +190,13 @@ static void shard_on_append(struct sl_shard *shard, struct sl_message *message)
     if (err == SL_OK)
         err = sl_stream_judge(stream, append, message->has_data, message->late_err,
                               shard->setup.producers_max, &shard->now, &judgement);
-    if (judgement.verdict == SL_VERDICT_ACCEPTED && message->payload.bytes.size > 0 &&
-        !has_memory(shard, sl_slab_growth(&shard->slab, &message->payload))) {
-        sli_shard_answer(shard, message, SL_ERR_MEMORY_LIMIT_EXCEEDED, stream->last_lsn);
-        return;
-    }
     if (judgement.verdict == SL_VERDICT_ACCEPTED) {
-        accept_append(shard, message, stream, &judgement);
+        if (message->payload.bytes.size > 0)
+            err = sli_shard_check_space(shard, sl_slab_growth(&shard->slab, &message->payload));
+        if (err == SL_OK)
+            accept_append(shard, message, stream, &judgement);
+        else
+            sli_shard_answer(shard, message, err, stream->last_lsn);
         return;
     }
     if (judgement.verdict == SL_VERDICT_NOTHING) {
@@ -203,8 +211,8 @@ static void shard_on_append(struct sl_shard *shard, struct sl_message *message)
 
 /* ---- READ ---- */
 
-/* Fills the answer from the stream's own log at plan.offset, which is at or above log.base. */
-static enum sl_err read_own(struct sl_shard *shard, struct sl_stream *stream,
+/* Fills the answer from the stream's own log at plan.offset, which is at or above log.hot. */
+static enum sl_err read_hot(struct sl_shard *shard, const struct sl_stream *stream,
                             struct sl_message *message, uint64_t bound) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_read *read = &message->op.u.read;
@@ -226,13 +234,22 @@ static enum sl_err read_own(struct sl_shard *shard, struct sl_stream *stream,
     return err;
 }
 
+/* Answers from the stream's own log up to `bound`: now, or when the disk has given the bytes. */
+static void read_own(struct sl_shard *shard, struct sl_stream *stream, struct sl_message *message,
+                     uint64_t bound) SL_RUNS_ON(sl_role_shard)
+{
+    if (message->read.offset < stream->log.hot && message->read.offset < bound)
+        sli_shard_read_cold(shard, stream, message, bound);
+    else
+        sli_shard_answer_now(shard, message, read_hot(shard, stream, message, bound));
+}
+
 static void answer_read(struct sl_shard *shard, struct sl_stream *stream,
                         struct sl_message *message) SL_RUNS_ON(sl_role_shard)
 {
-    enum sl_err err = read_own(shard, stream, message, stream->durable_tail);
     sl_stream_view(stream, stream->durable_tail, stream->durable_closed, &shard->now,
                    &message->op.stream);
-    sli_shard_answer_now(shard, message, err);
+    read_own(shard, stream, message, stream->durable_tail);
 }
 
 static void wait_at_tail(struct sl_shard *shard, struct sl_stream *stream,
@@ -310,6 +327,10 @@ static void shard_on_read(struct sl_shard *shard, struct sl_message *message)
         answer_read(shard, stream, message);
         return;
     }
+    if (stream->lost_source) {
+        sli_shard_answer_now(shard, message, SL_ERR_DATA_DAMAGED);
+        return;
+    }
     plan->ancestor = *sl_lineage_find(stream->origin->lineage, plan->offset);
     sl_stream_view(stream, stream->durable_tail, stream->durable_closed, &shard->now,
                    &message->op.stream);
@@ -320,11 +341,11 @@ static void shard_on_inherited(struct sl_shard *shard, struct sl_message *messag
     SL_RUNS_ON(sl_role_shard)
 {
     struct sl_read_plan *plan = &message->read;
-    struct sl_stream *stream = sli_shard_source(shard, plan->ancestor.stream_id);
-    enum sl_err err = SL_ERR_NOT_FOUND;
+    struct sl_stream *stream = sli_shard_by_id(shard, plan->ancestor.stream_id);
     if (stream != NULL)
-        err = read_own(shard, stream, message, plan->ancestor.up_to);
-    sli_shard_answer_now(shard, message, err);
+        read_own(shard, stream, message, plan->ancestor.up_to);
+    else
+        sli_shard_answer_now(shard, message, SL_ERR_NOT_FOUND);
 }
 
 static void shard_on_cancel(struct sl_shard *shard, struct sl_message *message)
@@ -335,6 +356,8 @@ static void shard_on_cancel(struct sl_shard *shard, struct sl_message *message)
         touch(shard, target->shard.stream);
         sli_shard_stop_waiting(shard, &target->shard.link);
         sli_shard_answer_now(shard, target, SL_ERR_CANCELLED);
+    } else if (target->shard.again) {
+        target->shard.cancelled = true;
     }
     sli_shard_answer_now(shard, message, SL_OK);
 }
@@ -363,7 +386,7 @@ static void shard_on_remove(struct sl_shard *shard, struct sl_message *message)
     if (stream == NULL)
         return;
     sl_metrics_add(shard->setup.metrics, SL_METRIC_STREAMS_DELETED, 1);
-    sli_shard_remove(shard, stream);
+    sli_shard_remove(shard, stream, SL_REMOVAL_DELETE);
     sli_shard_answer(shard, message, SL_OK, shard->removed_lsn);
 }
 
@@ -454,21 +477,31 @@ static void shard_on_cleanup(struct sl_shard *shard, struct sl_message *message)
 /* ---- forks ---- */
 
 /* Where the fork begins its own data, as far as this stream's own bytes can tell. */
-static enum sl_err plan_position(const struct sl_stream *stream, const struct sl_create *create,
-                                 struct sl_fork_plan *plan)
+static enum sl_err plan_position(uint32_t shard, const struct sl_stream *stream,
+                                 const struct sl_create *create, struct sl_fork_plan *plan)
 {
     uint64_t tail = sl_log_end(&stream->log);
     plan->anchor = create->has_fork_offset ? create->fork_offset : tail;
     plan->position = plan->anchor;
     if (plan->anchor > tail)
         return SL_ERR_INVALID_FORK_OFFSET;
-    if (plan->anchor >= stream->log.base)
+    if (plan->anchor >= stream->log.hot)
         return sl_log_resolve(&stream->log, plan->anchor, create->fork_sub_offset, tail,
                               stream->media->json, &plan->position);
     plan->resolve = create->fork_sub_offset > 0 || stream->media->json;
-    if (plan->resolve)
+    if (plan->resolve && plan->anchor < stream->log.base)
         plan->ancestor = *sl_lineage_find(stream->origin->lineage, plan->anchor);
+    else if (plan->resolve) /* on the disk: to be asked for like an ancestor */
+        plan->ancestor = (struct sl_ancestor){ shard, stream->id, tail };
     return SL_OK;
+}
+
+/* A bound of the position that is still to be resolved: the lineage is cut there later. */
+static uint64_t position_max(const struct sl_stream *stream, const struct sl_fork_plan *plan)
+{
+    if (!plan->resolve)
+        return plan->position;
+    return plan->anchor < stream->log.base ? stream->log.base : plan->ancestor.up_to;
 }
 
 static uint32_t depth_of(const struct sl_stream *stream)
@@ -484,7 +517,13 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
     struct sl_fork_plan *plan = &message->fork;
     struct sl_bytes content_type = create->config.content_type;
     enum sl_err err;
+    if (sli_shard_hold_pin(shard, message))
+        return;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, create->fork_source, &err);
+    if (err == SL_ERR_OVERLOADED) {
+        sli_shard_retry_durable(shard, message);
+        return;
+    }
     if (stream == NULL) {
         err = err == SL_ERR_GONE ? SL_ERR_FORK_SOURCE_GONE : SL_ERR_FORK_SOURCE_NOT_FOUND;
         sli_shard_answer(shard, message, err, shard->removed_lsn);
@@ -495,13 +534,15 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
     else if (depth_of(stream) >= SL_FORK_DEPTH_MAX)
         err = SL_ERR_FORK_TOO_DEEP;
     else
-        err = plan_position(stream, create, plan);
+        err = plan_position(shard->setup.index, stream, create, plan);
+    if (err == SL_OK && plan->resolve && stream->lost_source && plan->anchor < stream->log.base)
+        err = SL_ERR_DATA_DAMAGED;
     if (err == SL_OK) {
         sli_shard_pin(shard, stream);
         plan->shard = shard->setup.index;
         plan->source_id = stream->id;
-        plan->lineage = sl_stream_lineage_at(stream, shard->setup.index,
-                                             plan->resolve ? stream->log.base : plan->position);
+        plan->lineage =
+            sl_stream_lineage_at(stream, shard->setup.index, position_max(stream, plan));
         sl_stream_view(stream, sl_log_end(&stream->log), stream->closed, &shard->now,
                        &message->op.stream);
     }
@@ -519,8 +560,12 @@ static void shard_on_resolve(struct sl_shard *shard, struct sl_message *message)
     SL_RUNS_ON(sl_role_shard)
 {
     struct sl_fork_plan *plan = &message->fork;
-    const struct sl_stream *stream = sli_shard_source(shard, plan->ancestor.stream_id);
+    const struct sl_stream *stream = sli_shard_by_id(shard, plan->ancestor.stream_id);
     SL_ASSERT(stream != NULL); /* the pin at the source keeps all of its ancestors */
+    if (plan->anchor < stream->log.hot && plan->anchor < plan->ancestor.up_to) {
+        sli_shard_resolve_cold(shard, stream, message);
+        return;
+    }
     enum sl_err err =
         sl_log_resolve(&stream->log, plan->anchor, message->op.u.create.fork_sub_offset,
                        plan->ancestor.up_to, stream->media->json, &plan->position);

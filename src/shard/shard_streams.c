@@ -9,8 +9,8 @@ enum {
     MEMORY_SCARCE_EIGHTHS = 7, /* of the budget in use: time to compact */
 };
 
-static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, struct sl_bytes name)
-    SL_RUNS_ON(sl_role_shard)
+struct sl_stream *sli_shard_by_name(const struct sl_shard *shard, uint64_t hash,
+                                    struct sl_bytes name)
 {
     for (struct sl_table_node *node = sl_table_bucket(&shard->names, hash); node != NULL;
          node = node->next) {
@@ -24,17 +24,28 @@ static struct sl_stream *lookup(const struct sl_shard *shard, uint64_t hash, str
 static void expire(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
 {
     sl_metrics_add(shard->setup.metrics, SL_METRIC_STREAMS_EXPIRED, 1);
-    sli_shard_remove(shard, stream);
+    sli_shard_remove(shard, stream, SL_REMOVAL_EXPIRE);
+}
+
+static bool has_expired(const struct sl_shard *shard, const struct sl_stream *stream)
+    SL_RUNS_ON(sl_role_shard)
+{
+    return shard->now.running_ms >= shard->clock.not_before_ms &&
+           shard->now.wall_ms >= shard->clock.wall_ms && sl_stream_has_expired(stream, &shard->now);
 }
 
 struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct sl_bytes name,
                                  enum sl_err *err)
 {
-    struct sl_stream *stream = lookup(shard, hash, name);
+    struct sl_stream *stream = sli_shard_by_name(shard, hash, name);
     *err = SL_OK;
-    if (stream != NULL && sl_stream_has_expired(stream, &shard->now)) {
+    if (stream != NULL && has_expired(shard, stream)) {
+        if (!sli_shard_has_log_room(shard)) {
+            *err = SL_ERR_OVERLOADED;
+            return NULL;
+        }
         expire(shard, stream);
-        stream = lookup(shard, hash, name);
+        stream = sli_shard_by_name(shard, hash, name);
     }
     if (stream == NULL)
         *err = SL_ERR_NOT_FOUND;
@@ -43,15 +54,17 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
     return *err == SL_OK ? stream : NULL;
 }
 
-static uint64_t id_hash(uint64_t id)
+/* Buckets are chosen by the low bits, which all ids of a shard share: the high ones are brought down. */
+uint64_t sli_shard_id_hash(uint64_t id)
 {
-    return id * UINT64_C(0x9e3779b97f4a7c15) ^ id >> 32;
+    uint64_t mixed = id * UINT64_C(0x9e3779b97f4a7c15);
+    return mixed ^ mixed >> 32;
 }
 
-struct sl_stream *sli_shard_source(struct sl_shard *shard, uint64_t id)
+struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
 {
-    for (struct sl_table_node *node = sl_table_bucket(&shard->sources, id_hash(id)); node != NULL;
-         node = node->next) {
+    for (struct sl_table_node *node = sl_table_bucket(&shard->by_id, sli_shard_id_hash(id));
+         node != NULL; node = node->next) {
         struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
         if (stream->id == id)
             return stream;
@@ -59,17 +72,14 @@ struct sl_stream *sli_shard_source(struct sl_shard *shard, uint64_t id)
     return NULL;
 }
 
-static void buckets_grew(struct sl_shard *shard, size_t before) SL_RUNS_ON(sl_role_shard)
-{
-    sl_account_add(shard->setup.account, sl_table_memory(&shard->names) - before);
-}
-
 void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
 {
-    size_t before = sl_table_memory(&shard->names);
+    size_t before = sl_table_memory(&shard->names) + sl_table_memory(&shard->by_id);
     sl_table_insert(&shard->names, &stream->by_name, hash);
-    buckets_grew(shard, before);
-    sl_account_add(shard->setup.account, sl_stream_memory(stream));
+    sl_table_insert(&shard->by_id, &stream->by_id, sli_shard_id_hash(stream->id));
+    sl_account_add(shard->setup.account, sl_table_memory(&shard->names) +
+                                             sl_table_memory(&shard->by_id) - before +
+                                             sl_stream_memory(stream));
     if (stream->lifetime != NULL)
         sl_timer_set(&shard->wheel, &stream->lifetime->timer,
                      sl_stream_deadline(stream, &shard->now));
@@ -104,42 +114,59 @@ void sli_shard_free_settled(struct sl_shard *shard, struct sl_stream *stream)
         sl_account_subtract(shard->setup.account, sl_stream_destroy(&stream, &shard->media));
 }
 
-void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream)
+void sli_shard_soften(struct sl_shard *shard, struct sl_stream *stream)
 {
-    SL_ASSERT(!stream->removed);
-    shard->removed_lsn = stream->last_lsn = sli_shard_advance(shard);
+    shard->removed_lsn = stream->last_lsn;
     if (stream->lifetime != NULL)
         sl_timer_clear(&stream->lifetime->timer);
-    end_waiting(shard, stream, stream->forks > 0 ? SL_ERR_GONE : SL_ERR_NOT_FOUND);
-    if (stream->forks > 0) {
-        stream->soft_deleted = true;
-        return;
-    }
+    stream->soft_deleted = true;
+}
+
+void sli_shard_take_out(struct sl_shard *shard, struct sl_stream *stream)
+{
+    shard->removed_lsn = stream->last_lsn;
+    if (stream->lifetime != NULL)
+        sl_timer_clear(&stream->lifetime->timer);
     sl_table_remove(&shard->names, &stream->by_name);
+    sl_table_remove(&shard->by_id, &stream->by_id);
     sl_account_subtract(shard->setup.streams, 1);
     stream->removed = true;
-    if (stream->origin != NULL)
+    sli_shard_forget_cold(shard, stream);
+    if (shard->setup.store != NULL)
+        sli_shard_add_removed(shard, stream);
+}
+
+void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream, enum sl_removal why)
+{
+    bool soft = stream->forks > 0;
+    SL_ASSERT(!stream->removed);
+    sli_shard_log_remove(shard, stream, soft, why);
+    shard->removed_lsn = stream->last_lsn;
+    end_waiting(shard, stream, soft ? SL_ERR_GONE : SL_ERR_NOT_FOUND);
+    if (soft) {
+        sli_shard_soften(shard, stream);
+        return;
+    }
+    sli_shard_take_out(shard, stream);
+    if (stream->origin != NULL && stream->origin->source_id != 0)
         release_source(shard, stream->origin);
     sli_shard_free_settled(shard, stream);
 }
 
 void sli_shard_pin(struct sl_shard *shard, struct sl_stream *stream)
 {
-    if (stream->forks++ == 0)
-        sl_table_insert(&shard->sources, &stream->by_id, id_hash(stream->id));
+    (void)shard;
+    stream->forks++;
 }
 
 void sli_shard_unpin(struct sl_shard *shard, uint64_t stream_id)
 {
-    struct sl_stream *stream = sli_shard_source(shard, stream_id);
+    struct sl_stream *stream = sli_shard_by_id(shard, stream_id);
     SL_ASSERT(stream != NULL && stream->forks > 0);
-    if (--stream->forks > 0)
+    if (--stream->forks > 0 || !stream->soft_deleted || shard->failed)
         return;
-    sl_table_remove(&shard->sources, &stream->by_id);
-    if (stream->soft_deleted) {
-        stream->soft_deleted = false;
-        sli_shard_remove(shard, stream);
-    }
+    stream->soft_deleted = false;
+    sli_shard_remove(shard, stream, SL_REMOVAL_UNPIN);
 }
 
 struct expiry {
@@ -153,13 +180,15 @@ static void on_lifetime(void *context, struct sl_timer *timer)
     struct sl_shard *shard = expiry->shard;
     sl_thread_assert_shard(shard->setup.index);
     struct sl_stream *stream = SL_OBJECT(timer, struct sl_lifetime, timer)->stream;
-    if (sl_stream_has_expired(stream, &shard->now)) {
+    if (has_expired(shard, stream)) {
         expire(shard, stream);
         (*expiry->expired)++;
         return;
     }
     /* Somebody touched it since: that is only looked at here, not at every access. */
     uint64_t deadline = sl_stream_deadline(stream, &shard->now);
+    if (!sl_link_is_empty(&stream->waiting))
+        sli_shard_log_touch(shard, stream); /* a reader that waits is an access that goes on */
     if (deadline <= shard->now.running_ms)
         deadline = shard->now.running_ms + 1;
     sl_timer_set(&shard->wheel, timer, deadline);
@@ -168,6 +197,8 @@ static void on_lifetime(void *context, struct sl_timer *timer)
 size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
 {
     struct expiry expiry = { shard, expired };
+    if (!sli_shard_has_log_room(shard))
+        return 0;
     return sl_timer_wheel_advance(&shard->wheel, shard->now.running_ms, max, on_lifetime, &expiry);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the official conformance suite against the server binary, for each number of threads.
 
-    run.py --project DIR [--binary FILE] [--jobs N] [SHARDSxACCEPTORS ...]
+    run.py --project DIR [--binary FILE] [--jobs N] [SHARDSxACCEPTORS[-memory] ...]
 
 DIR holds the installed packages of tests/package.json and a copy of the test file. The reporter's
 JSON is what counts, not the exit code: exactly TESTS passed, and nothing else happened but that the
@@ -23,16 +23,20 @@ from server import BINARY, Server
 TESTS = 332
 OPTIONAL_TESTS = 6
 OPTIONAL_GROUP = "Reserved subscription APIs "
-MATRIX = [f"{shards}x{acceptors}" for shards in (1, 2, 4) for acceptors in (1, 2)]
+MATRIX = [f"{shards}x{acceptors}{storage}" for storage in ("", "-memory")
+          for shards in (1, 2, 4) for acceptors in (1, 2)]
 RUN_TIMEOUT_S = 600
 
 
 def run(binary, project, shape):
     """Runs the suite once. Returns what went wrong, None if nothing, and a line about it."""
-    shards, acceptors = shape.split("x")
+    threads, _, storage = shape.partition("-")
+    shards, acceptors = threads.split("x")
+    options = ["--memory"] if storage == "memory" else []
     start = time.monotonic()
     server = Server(
-        "--shards", shards, "--acceptors", acceptors, "--long-poll-timeout-ms", 500, binary=binary
+        "--shards", shards, "--acceptors", acceptors, "--long-poll-timeout-ms", 500, *options,
+        binary=binary
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +75,7 @@ def main():
     parser.add_argument("--project", required=True, help="folder with the installed npm packages")
     parser.add_argument("--binary", default=BINARY)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("shapes", nargs="*", default=MATRIX, metavar="SHARDSxACCEPTORS")
+    parser.add_argument("shapes", nargs="*", default=MATRIX, metavar="SHARDSxACCEPTORS[-memory]")
     args = parser.parse_args()
 
     bad = False

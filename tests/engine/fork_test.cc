@@ -22,7 +22,7 @@ class ForkTest : public EngineTest
         EXPECT_TRUE(Becomes(source, SL_ERR_NOT_FOUND)) << source << " is still held";
     }
 };
-INSTANTIATE_TEST_SUITE_P(Engine, ForkTest, testing::Values(1u, 4u), ShardsOf);
+SL_ENGINE_STORAGES(ForkTest);
 
 TEST_P(ForkTest, InheritsEverythingBeforeTheTail)
 {

@@ -156,7 +156,7 @@ INSTANTIATE_TEST_SUITE_P(Engine, BudgetTest, testing::Values(1u, 4u), ShardsOf);
 TEST_P(BudgetTest, IsUsedUpAndNotOverdrawn)
 {
     uint64_t appends = Fill("a");
-    EXPECT_GE(appends * block_.size(), kBudget / GetParam() / 2);
+    EXPECT_GE(appends * block_.size(), kBudget / Shards() / 2);
     EXPECT_LE(appends * block_.size(), kBudget);
     EXPECT_LE(Status().memory_used_bytes, kBudget);
 }

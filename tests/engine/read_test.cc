@@ -110,7 +110,9 @@ TEST_P(ReadTest, GivesASmallStreamInOnePage)
 TEST_P(ReadTest, SizesOfZeroAreTheDefaults)
 {
     constexpr uint64_t kPage = 4 << 20, kPiece = 256 << 10;
-    Make("a", Plain().Data(std::string(kPage + 1000, 'x')));
+    Make("a", Plain().Data(std::string(kPage / 4 + 1000, 'x')));
+    for (int i = 0; i < 3; i++)
+        ASSERT_EQ(s().Append("a", Body(std::string(kPage / 4, 'y'))).err, SL_OK);
     ReadReply reply = s().Read("a", FromStart().Page(0).Piece(0));
     EXPECT_EQ(reply.err, SL_OK);
     EXPECT_EQ(reply.page_end, kPage);
@@ -135,8 +137,11 @@ TEST_P(ReadTest, EndsJsonPagesAtMessageBoundaries)
     for (const auto &one : cases) {
         ReadReply reply = s().Read("a", From(one.from).Page(one.page));
         EXPECT_EQ(reply.err, SL_OK);
-        EXPECT_EQ(reply.page_end, one.end) << one.from << " page " << one.page;
-        EXPECT_EQ(reply.next, one.end);
+        if (HasLatePages())
+            EXPECT_GE(reply.page_end, one.end) << one.from << " page " << one.page;
+        else
+            EXPECT_EQ(reply.page_end, one.end) << one.from << " page " << one.page;
+        EXPECT_EQ(reply.next, reply.page_end);
         EXPECT_EQ(reply.data.back(), ',');
     }
 }

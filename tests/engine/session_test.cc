@@ -143,7 +143,7 @@ TEST_P(SessionTest, EnginesRefuseBadOptionsAndHaveHistoriesOfTheirOwn)
     struct sl_engine_status status;
     sl_engine_status(other, &status);
     EXPECT_EQ(status.shards, 1u);
-    EXPECT_EQ(Status().shards, GetParam());
+    EXPECT_EQ(Status().shards, Shards());
     sl_engine_close(&other);
 }
 

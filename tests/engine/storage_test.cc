@@ -13,7 +13,7 @@ class StorageTest : public EngineTest
     const struct sl_bytes name_ = sl_bytes_of("jobs/7");
     const struct sl_bytes type_ = sl_bytes_of("text/plain");
 };
-INSTANTIATE_TEST_SUITE_P(Engine, StorageTest, testing::Values(1u, 4u), ShardsOf);
+SL_ENGINE_STORAGES(StorageTest);
 
 TEST_P(StorageTest, CreatesAppendsReadsClosesAndDeletes)
 {

@@ -113,7 +113,7 @@ class StressTest : public EngineTest
     std::atomic<bool> stop_{ false };
 };
 
-INSTANTIATE_TEST_SUITE_P(Engine, StressTest, testing::Values(1u, 4u), ShardsOf);
+SL_ENGINE_STORAGES(StressTest);
 
 } // namespace
 

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/catch_up.h"
 #include "http/reply.h"
 #include "protocol/sse.h"
 
@@ -157,6 +158,7 @@ struct Client {
     std::map<std::string, std::string> headers;
     std::vector<struct sl_bytes> on_the_way;
     std::string body; // what was taken
+    std::string page; // what is sent of a page
     size_t sends = 0;
     bool final = false; // all was sent
     bool slow = false;  // takes only when told to
@@ -477,6 +479,24 @@ void sl_reply_finish(struct sl_exchange *exchange, const struct sl_bytes *body, 
 {
     sl_reply_stream(exchange, 0);
     sl_reply_send(exchange, body, count, true);
+}
+
+/* The page of a long-poll, at once. Of a stream that is gone there is only what was read of it. */
+void sl_catch_up_send(struct sl_exchange *exchange, uint64_t page_end)
+{
+    const struct sl_operation *op = exchange->op;
+    const struct sl_read &read = op->u.read;
+    std::string &page = clients[exchange]->page;
+    for (uint32_t i = 0; i < read.slice_count; i++)
+        page.append(reinterpret_cast<const char *>(read.slices[i].data), read.slices[i].size);
+    for (const auto &[name, stream] : streams)
+        if (stream.id == op->stream.id)
+            page = stream.data.substr(read.start, page_end - read.start);
+    bool cut = page.size() < page_end - read.start;
+    if (op->stream.json)
+        page = "[" + page.substr(0, page.empty() ? 0 : page.size() - 1) + "]";
+    struct sl_bytes body = sl_bytes(page.data(), page.size());
+    sl_reply_finish(exchange, &body, cut ? 0 : 1);
 }
 
 void sl_reply_problem(struct sl_exchange *exchange, enum sl_err err)

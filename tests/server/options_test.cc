@@ -62,7 +62,8 @@ TEST_F(Options, HaveDefaults)
     ASSERT_TRUE(Init({})) << Problem();
     ASSERT_EQ(1u, options_.address_count);
     EXPECT_STREQ("127.0.0.1:4437", options_.addresses[0]);
-    EXPECT_TRUE(options_.memory);
+    EXPECT_FALSE(options_.memory);
+    EXPECT_STREQ("sluice-data", options_.engine.data_directory);
     EXPECT_TRUE(sl_bytes_equal(sl_bytes_of("/v1/stream"), options_.http.stream_root));
     EXPECT_EQ(0u, options_.http.public_url.size);
     EXPECT_EQ(30000u, options_.http.long_poll_timeout_ms);
@@ -78,6 +79,7 @@ TEST_F(Options, TakeValuesAfterABlankOrAnEqualSign)
     ASSERT_TRUE(Init({ "--acceptors", "3", "--shards=5", "--memory" })) << Problem();
     EXPECT_EQ(3u, options_.http.acceptors);
     EXPECT_EQ(5u, options_.engine.shards);
+    EXPECT_EQ(nullptr, options_.engine.data_directory);
 }
 
 TEST_F(Options, OfTheCommandLineWinOverTheEnvironmentWhichWinsOverTheFile)
@@ -162,8 +164,8 @@ TEST_F(Options, StayInTheirRange)
     }
     EXPECT_FALSE(Init({}, { "SLUICE_MAX_BODY_BYTES=0" }));
     EXPECT_EQ("SLUICE_MAX_BODY_BYTES: \"0\" is not a number from 1 to 1073741824", Problem());
-    EXPECT_TRUE(Init({ "--max-body-bytes", "1073741824" }));
-    EXPECT_FALSE(Init({ "--max-body-bytes", "1073741825" }));
+    EXPECT_TRUE(Init({ "--max-body-bytes", "1073741824", "--memory" }));
+    EXPECT_FALSE(Init({ "--max-body-bytes", "1073741825", "--memory" }));
 }
 
 TEST_F(Options, RefuseWhatIsNoStreamRoot)
@@ -198,13 +200,23 @@ TEST_F(Options, WantTheirValue)
     EXPECT_EQ("--acceptors needs a value: THREADS", Problem());
 }
 
-TEST_F(Options, ForAThingThatThisVersionCannotDoAreRefused)
+TEST_F(Options, NameTheDataDirectory)
 {
-    EXPECT_FALSE(Init({ "--data-dir", "x" }));
-    EXPECT_NE(std::string::npos, Problem().find("memory only")) << Problem();
-    EXPECT_FALSE(Init({ "--memory=false" }));
-    EXPECT_FALSE(Init({}, { "SLUICE_MEMORY=0" }));
+    ASSERT_TRUE(Init({ "--data-dir", "x" }));
+    EXPECT_STREQ("x", options_.engine.data_directory);
+    ASSERT_TRUE(Init({}, { "SLUICE_DATA_DIR=y", "SLUICE_MEMORY=0" }));
+    EXPECT_STREQ("y", options_.engine.data_directory);
+    EXPECT_FALSE(Init({ "--data-dir=" }));
     EXPECT_FALSE(Init({}, { "SLUICE_MEMORY=maybe" }));
+}
+
+TEST_F(Options, LetABodyBeAsLargeAsFitsIntoALogFile)
+{
+    std::string file = "--wal-file-bytes=1048576";
+    EXPECT_TRUE(Init({ file, "--max-body-bytes=458752" })) << Problem();
+    EXPECT_FALSE(Init({ file, "--max-body-bytes=458753" }));
+    EXPECT_NE(std::string::npos, Problem().find("max-body-bytes: 458753")) << Problem();
+    EXPECT_TRUE(Init({ file, "--max-body-bytes=458753", "--memory" })) << "no log, no limit";
 }
 
 TEST_F(Options, AreAllInTheHelpAndInTheTable)
@@ -215,7 +227,13 @@ TEST_F(Options, AreAllInTheHelpAndInTheTable)
     std::string help_text(reinterpret_cast<char *>(help.data), help.size);
     std::string table_text(reinterpret_cast<char *>(table.data), table.size);
     for (const char *name : { "listen",
+                              "data-dir",
                               "memory",
+                              "wal-budget-bytes",
+                              "wal-file-bytes",
+                              "min-free-bytes",
+                              "allow-volatile-data-dir",
+                              "exit-on-io-error",
                               "acceptors",
                               "shards",
                               "stream-root",

@@ -348,6 +348,41 @@ TEST_F(Shard, ARemovedForkGivesItsReferenceBackToTheOtherShard)
     EXPECT_EQ(err, SL_ERR_NOT_FOUND);
 }
 
+TEST_F(Shard, WhileItIsHeldNoForkBeginsAndNoSourceIsLetGoOf)
+{
+    sl_shard_task task = {};
+    task.mutex = sl_mutex_create();
+    task.changed = sl_condition_create();
+    auto tell = [&](enum sl_shard_task_kind kind) {
+        task.kind = kind;
+        sl_shard_give(shards_[0], &task);
+        return sl_shard_await(&task);
+    };
+    Start();
+    ASSERT_EQ(Ask(Create("source"), 0, 0), SL_OK);
+    ASSERT_EQ(Ask(Create("other"), 0, 0), SL_OK);
+    MakeFork("fork", "source");
+    ASSERT_EQ(Ask(Delete("source"), 0, 0), SL_OK);
+    ASSERT_EQ(tell(SL_SHARD_TASK_HOLD), SL_OK);
+    ASSERT_EQ(Ask(Delete("fork"), 0, 1), SL_OK);
+    sl_message *pin = Make(SL_REQUEST_PIN);
+    pin->op.u.create.fork = true;
+    pin->op.u.create.fork_source = sl_bytes_of("other");
+    Push(pin, 0, 0);
+    Signal(0, 0);
+    /* The unpin and the pin are there: what comes later is answered. */
+    Stop(1);
+    EXPECT_EQ(Ask(Head("other"), 1, 0), SL_OK);
+    EXPECT_EQ(Ask(Head("source"), 0, 0), SL_ERR_GONE);
+    ASSERT_EQ(tell(SL_SHARD_TASK_RELEASE), SL_OK);
+    EXPECT_EQ(Pop(0, 0), pin);
+    EXPECT_EQ(pin->err, SL_OK);
+    EXPECT_EQ(Ask(Head("source"), 0, 0), SL_ERR_NOT_FOUND);
+    sl_memory_free(pin->fork.lineage);
+    sl_condition_destroy(&task.changed);
+    sl_mutex_destroy(&task.mutex);
+}
+
 TEST_F(Shard, AReferenceThatFindsItsShardStoppedIsFreedWithIt)
 {
     Start();

@@ -1,7 +1,7 @@
 /*
  * tests/support/engine_fixture.h - an engine, its sessions, and requests in one line
  *
- * What     EngineTest opens an engine with GetParam() shards and one session; Create(), Append(),
+ * What     EngineTest opens an engine with Shards() shards and one session; Create(), Append(),
  *          Read() and the others of Session run one operation and give back a plain value.
  * Why      Contract tests see the public API only and say the rule, not the calls.
  * Thread   A Session belongs to one thread, as the sl_session in it.
@@ -14,6 +14,7 @@
 #pragma GCC diagnostic ignored "-Wshadow"
 #include "sluice/session.h"
 #include "sluice/storage.h"
+#include "support/sim_disk.h"
 #pragma GCC diagnostic pop
 
 #include <gtest/gtest.h>
@@ -572,7 +573,16 @@ class Session
     struct sl_session *session_ = nullptr;
 };
 
-/* An engine with GetParam() shards and one session `s`. */
+/* Where the streams of a suite live: added to the number of shards. */
+enum Storage : unsigned {
+    kInMemory = 0,
+    kDurable = 0x100,  /* a log, nothing is flushed */
+    kFlushing = 0x200, /* a log so small that data moves to segments all the time */
+};
+constexpr unsigned kShardsMask = 0xff;
+constexpr uint64_t kWalFileBytes = 8 << 20; /* small, since every engine makes two */
+
+/* An engine with Shards() shards on Storage GetParam() and one session `s`. */
 class EngineTest : public testing::TestWithParam<unsigned>
 {
   protected:
@@ -594,12 +604,40 @@ class EngineTest : public testing::TestWithParam<unsigned>
         if (engine_ != nullptr)
             sl_engine_close(&engine_);
         struct sl_engine_options options = {};
-        options.shards = GetParam();
+        options.shards = Shards();
         options.streams_max = streams_max;
         options.producers_per_stream_max = producers_max;
         options.memory_budget_bytes = budget_bytes;
-        ASSERT_EQ(sl_engine_open(&options, &engine_), SL_OK);
-        s_ = std::make_unique<Session>(engine_);
+        if (IsDurable()) {
+            disk_ = std::make_unique<SimDisk>(1);
+            disk_->MakeDirectory("/disk");
+        }
+        Start(options);
+    }
+    /* Ends the engine and opens it again on what the disk has. */
+    void Restart()
+    {
+        struct sl_engine_options options = {};
+        s_.reset();
+        sl_engine_close(&engine_);
+        Start(options);
+    }
+    unsigned Shards() const
+    {
+        return GetParam() & kShardsMask;
+    }
+    bool IsDurable() const
+    {
+        return (GetParam() & ~kShardsMask) != kInMemory;
+    }
+    /* Flushed JSON has pages that end with an extent: a little later than asked. */
+    bool HasLatePages() const
+    {
+        return (GetParam() & kFlushing) != 0;
+    }
+    SimDisk &disk()
+    {
+        return *disk_;
     }
     Session &s()
     {
@@ -629,22 +667,47 @@ class EngineTest : public testing::TestWithParam<unsigned>
     }
 
   private:
+    void Start(struct sl_engine_options &options)
+    {
+        if (IsDurable()) {
+            options.data_directory = "/disk/data";
+            options.vfs = disk_->vfs();
+            options.wal_file_bytes = kWalFileBytes;
+            options.free_bytes_min = 1;
+        }
+        if ((GetParam() & kFlushing) != 0)
+            options.wal_budget_bytes = 64 << 10;
+        ASSERT_EQ(sl_engine_open(&options, &engine_), SL_OK);
+        s_ = std::make_unique<Session>(engine_);
+    }
+
+    std::unique_ptr<SimDisk> disk_;
     struct sl_engine *engine_ = nullptr;
     std::unique_ptr<Session> s_;
 };
 
 inline std::string ShardsOf(const testing::TestParamInfo<unsigned> &info)
 {
-    return std::to_string(info.param) + (info.param == 1 ? "Shard" : "Shards");
+    unsigned shards = info.param & kShardsMask;
+    return std::to_string(shards) + (shards == 1 ? "Shard" : "Shards") +
+           ((info.param & kDurable) != 0    ? "Durable"
+            : (info.param & kFlushing) != 0 ? "Flushing"
+                                            : "");
 }
 
 } // namespace sluice_test
 
-/* A suite of EngineTest over one shard and several. */
+/* A suite of EngineTest over one shard and several, in memory and on a disk. */
 #define SL_ENGINE_SUITE(Suite)                                                                     \
     class Suite : public sluice_test::EngineTest                                                   \
     {                                                                                              \
     };                                                                                             \
-    INSTANTIATE_TEST_SUITE_P(Engine, Suite, testing::Values(1u, 4u), sluice_test::ShardsOf)
+    SL_ENGINE_STORAGES(Suite)
+#define SL_ENGINE_STORAGES(Suite)                                                                  \
+    INSTANTIATE_TEST_SUITE_P(                                                                      \
+        Engine, Suite,                                                                             \
+        testing::Values(1u, 4u, 1u | sluice_test::kDurable, 4u | sluice_test::kDurable,            \
+                        1u | sluice_test::kFlushing, 4u | sluice_test::kFlushing),                 \
+        sluice_test::ShardsOf)
 
 #endif

@@ -1,4 +1,6 @@
 """Limits: one below, at, and one above; what is refused above, and that the rest goes on."""
+import hashlib
+
 from case import BYTES, JSON, ROOT, TEXT, WireTest, producer
 from http1 import Closed, encode_request, wait_until
 
@@ -137,7 +139,7 @@ class Connections(WireTest):
 
 class Memory(WireTest):
     BUDGET = 16 * MIB
-    options = ("--memory-budget-bytes", BUDGET, "--shards", 2)
+    options = ("--memory", "--memory-budget-bytes", BUDGET, "--shards", 2)
 
     def fill(self, path, part):
         """Appends until it is refused; returns how many were accepted."""
@@ -183,8 +185,45 @@ class Memory(WireTest):
         self.assertStatus(self.delete(), 204)
 
 
+class MoreDataThanMemory(WireTest):
+    BUDGET = 16 * MIB
+    STREAMS = 8
+    options = ("--memory-budget-bytes", BUDGET, "--wal-budget-bytes", 2 * BUDGET, "--shards", 2)
+
+    def append_patiently(self, part, path):
+        """503: the disk does not keep up; nothing was changed."""
+        wait_until(lambda: self.post(BYTES, part, path).status == 204)
+
+    def test_moves_to_the_disk_and_is_read_from_there(self):
+        before = self.server.memory_bytes()
+        parts = {self.new_path(): [] for _ in range(self.STREAMS)}
+        for path in parts:
+            self.create(BYTES, path=path)
+        for n in range(4 * self.BUDGET // (100000 * self.STREAMS)):
+            for path, written in parts.items():
+                part = hashlib.sha256(f"{path} {n}".encode()).digest() * 3125
+                self.append_patiently(part, path)
+                written.append(part)
+        for path, written in parts.items():
+            offset, content = "-1", []
+            while (response := self.get(f"?offset={offset}", path=path)).body:
+                self.assertStatus(response, 200)
+                content.append(response.body)
+                offset = response["stream-next-offset"]
+            self.assertTrue(b"".join(content) == b"".join(written))
+        self.assertMemoryGrowth(before, 3 * self.BUDGET)
+        self.assertGreater(self.metric("sluice_shard_segments"), 0)
+        used = self.metric("sluice_shard_segment_bytes")
+        for path in parts:
+            self.assertStatus(self.delete(path), 204)
+        self.create(BYTES)
+        self.append_patiently(b"x" * 100000, self.path)
+        wait_until(lambda: self.post(BYTES, b"y" * 100000, self.path).status != 204
+                   or self.metric("sluice_shard_segment_bytes") < used / 2, 60)
+
+
 class MemoryOfStreams(WireTest):
-    options = ("--memory-budget-bytes", 16 * MIB, "--shards", 2)
+    options = ("--memory", "--memory-budget-bytes", 16 * MIB, "--shards", 2)
 
     def test_is_part_of_the_budget(self):
         refused = None

@@ -13,14 +13,27 @@ BINARY = os.environ.get("SLUICE_BINARY", str(ROOT / "build" / "sluice"))
 READY_LINE = re.compile(r"sluice ready on (http://127\.0\.0\.1:(\d+))\n")
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 20
+# Of a log file: a body of 16 MiB fits, and it is made quickly.
+WAL_FILE_BYTES = 40 << 20
 
 
 class Server:
-    """A server in memory on a port of its own. The caller calls stop(), or kill() after a failure."""
+    """A server on a port of its own, durable in a directory of its own unless the options say
+    --memory or --data-dir. The caller calls stop(), or kill() after a failure."""
 
     def __init__(self, *options, binary=BINARY):
+        options = list(map(str, options))
+        self.directory = None
+        if "--memory" not in options and "--data-dir" not in options:
+            # Beside the binary: there is room for it, and it is on a disk wherever that can be had.
+            self.directory = tempfile.TemporaryDirectory(dir=pathlib.Path(binary).resolve().parent)
+            options += ["--data-dir", self.directory.name + "/data"]
+        if "--data-dir" in options:
+            options += ["--allow-volatile-data-dir"]
+        if "--data-dir" in options and "--wal-file-bytes" not in options:
+            options += ["--wal-file-bytes", str(WAL_FILE_BYTES)]
         self.errors = tempfile.TemporaryFile("w+")
-        command = [binary, "serve", "--listen", "127.0.0.1:0", "--memory", *map(str, options)]
+        command = [binary, "serve", "--listen", "127.0.0.1:0", *options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
@@ -61,7 +74,7 @@ class Server:
             self.kill()
             raise AssertionError(f"still running {timeout_s} s after SIGTERM\n{self.stderr()}") from None
         took_s = time.monotonic() - start
-        self.process.stdout.close()
+        self.clean_up()
         if code != 0:
             raise AssertionError(f"exit code {code}\n{self.stderr()}")
         return took_s
@@ -75,4 +88,9 @@ class Server:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.clean_up()
+
+    def clean_up(self):
         self.process.stdout.close()
+        if self.directory is not None:
+            self.directory.cleanup()

@@ -1,0 +1,321 @@
+/* What a restart brings back, and what nobody sees before it is durable. */
+#include "journal/segment.h"
+#include "support/engine_fixture.h"
+
+#include <future>
+
+namespace
+{
+
+using namespace sluice_test;
+
+class DurableTest : public EngineTest
+{
+  protected:
+    static constexpr int kFillers = 32; /* so many that every shard has one */
+
+    static std::string Filler(int i)
+    {
+        return "filler" + std::to_string(i);
+    }
+    /* Runs a call of another session that is expected to wait for the disk. */
+    template <typename Call> auto Start(Call call)
+    {
+        return std::async(std::launch::async, [this, call] {
+            Session session(engine());
+            return call(session);
+        });
+    }
+    template <typename Reply> static bool IsPending(std::future<Reply> &reply)
+    {
+        return reply.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout;
+    }
+    /* Writes until everything that came before lies in segments, on every shard. */
+    void Flush()
+    {
+        std::vector<uint64_t> before = SegmentBytes();
+        for (int i = 0; i < kFillers; i++)
+            Make(Filler(i));
+        ASSERT_TRUE(Eventually([&] {
+            for (int i = 0; i < kFillers; i++)
+                EXPECT_EQ(s().Append(Filler(i), Body(std::string(30000, 'f'))).err, SL_OK);
+            std::vector<uint64_t> now = SegmentBytes();
+            for (size_t i = 0; i < now.size(); i++)
+                if (now[i] == before[i])
+                    return false;
+            return true;
+        }));
+        for (int i = 0; i < kFillers; i++)
+            ASSERT_EQ(s().Delete(Filler(i)), SL_OK);
+    }
+    std::vector<uint64_t> SegmentBytes() const
+    {
+        struct sl_engine_status status = Status();
+        std::vector<uint64_t> bytes;
+        for (unsigned i = 0; i < status.shards; i++)
+            bytes.push_back(status.shard[i].segment_bytes);
+        return bytes;
+    }
+    uint64_t AppendedLsns() const
+    {
+        struct sl_engine_status status = Status();
+        uint64_t sum = 0;
+        for (unsigned i = 0; i < status.shards; i++)
+            sum += status.shard[i].appended_lsn;
+        return sum;
+    }
+    bool HasFailed() const
+    {
+        return Status().failed;
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Engine, DurableTest,
+                         testing::Values(1u | kDurable, 4u | kDurable, 1u | kFlushing,
+                                         4u | kFlushing),
+                         ShardsOf);
+
+} // namespace
+
+TEST_P(DurableTest, ARestartBringsBackDataStateAndConfiguration)
+{
+    Make("a", Json().Ttl(5000));
+    Make("b", Plain().Type("text/plain").Data("first"));
+    ASSERT_EQ(s().Append("a", JsonBody("[1,22]").Producer("p", 3, 0).Seq("7")).err, SL_OK);
+    ASSERT_EQ(s().Append("b", Body("last").Type("text/plain").Close()).err, SL_OK);
+    uint64_t id = s().Head("a").stream.id, history = sl_engine_history_id(engine());
+    for (int restarts = 0; restarts < 3; restarts++) {
+        Restart();
+        EXPECT_EQ(sl_engine_history_id(engine()), history);
+        Reply a = s().Head("a"), b = s().Head("b");
+        EXPECT_EQ(a.stream.id, id);
+        EXPECT_TRUE(a.stream.json && a.stream.has_ttl);
+        EXPECT_EQ(a.stream.ttl_s, 5000u);
+        EXPECT_TRUE(b.stream.closed);
+        EXPECT_EQ(s().ReadAll("a"), "1,22,");
+        EXPECT_EQ(s().ReadAll("b"), "firstlast");
+        EXPECT_TRUE(s().Append("a", JsonBody("[1,22]").Producer("p", 3, 0)).duplicate);
+        EXPECT_EQ(s().Append("a", JsonBody("3").Producer("p", 2, 0)).err, SL_ERR_EPOCH_FENCED);
+        EXPECT_EQ(s().Append("a", JsonBody("3").Seq("7")).err, SL_ERR_SEQ_ORDERING_VIOLATION);
+        EXPECT_EQ(s().Append("b", Body("x").Type("text/plain")).err, SL_ERR_STREAM_CLOSED);
+    }
+}
+
+TEST_P(DurableTest, WhatWasRemovedStaysRemovedAndItsNameIsFree)
+{
+    Make("a", Plain().Data("old"));
+    uint64_t id = s().Head("a").stream.id;
+    ASSERT_EQ(s().Delete("a"), SL_OK);
+    Restart();
+    EXPECT_EQ(s().Head("a").err, SL_ERR_NOT_FOUND);
+    Make("a", Plain().Data("new"));
+    EXPECT_GT(s().Head("a").stream.id, id);
+    Restart();
+    EXPECT_EQ(s().ReadAll("a"), "new");
+}
+
+TEST_P(DurableTest, ASoftDeletedStreamStaysSoUntilItsLastForkIsGone)
+{
+    Make("source", Plain().Data("inherited"));
+    Make("fork", ForkOf("source").At(9).Data(" own"));
+    ASSERT_EQ(s().Delete("source"), SL_OK);
+    if (HasLatePages())
+        Flush();
+    Restart();
+    EXPECT_EQ(s().Head("source").err, SL_ERR_GONE);
+    EXPECT_EQ(s().ReadAll("fork"), "inherited own");
+    ASSERT_EQ(s().Delete("fork"), SL_OK);
+    EXPECT_TRUE(Becomes("source", SL_ERR_NOT_FOUND));
+    Restart();
+    EXPECT_EQ(s().Head("source").err, SL_ERR_NOT_FOUND);
+    EXPECT_EQ(Status().streams, 0u);
+}
+
+TEST_P(DurableTest, FlushedJsonIsReadableFromEveryBoundaryAndFromNoOtherPlace)
+{
+    std::vector<uint64_t> ends = { 0 };
+    std::string all;
+    Make("a", Json());
+    for (int round = 0; round < 12; round++) {
+        for (size_t size : { size_t(1), size_t(300), size_t(70000) }) {
+            std::string text = "\"" + std::string(size, 'j') + "\"";
+            ASSERT_EQ(s().Append("a", JsonBody(text)).err, SL_OK);
+            all += text + ",";
+            ends.push_back(all.size());
+        }
+        if (HasLatePages() && round % 3 == 2)
+            Flush();
+    }
+    for (int restarts = 0; restarts < 2; restarts++) {
+        for (uint64_t end : ends) {
+            EXPECT_EQ(s().Read("a", From(end)).err, SL_OK) << end;
+            if (end > 0) {
+                EXPECT_EQ(s().Read("a", From(end - 1)).err, SL_ERR_INVALID_OFFSET) << end;
+            }
+        }
+        EXPECT_TRUE(s().ReadAll("a") == all);
+        Restart();
+    }
+}
+
+TEST_P(DurableTest, ASubOffsetOfFlushedDataIsResolved)
+{
+    Make("bytes");
+    Make("json", Json());
+    ASSERT_EQ(s().Append("bytes", Body("0123456789")).err, SL_OK);
+    ASSERT_EQ(s().Append("bytes", Body("abc")).err, SL_OK);
+    ASSERT_EQ(s().Append("json", JsonBody("[1,22,333]")).err, SL_OK);
+    if (HasLatePages())
+        Flush();
+    Make("fork", ForkOf("bytes").At(10).Sub(2));
+    EXPECT_EQ(s().ReadAll("fork"), "0123456789ab");
+    Make("json fork", ForkOf("json").At(2).Sub(1));
+    EXPECT_EQ(s().ReadAll("json fork"), "1,22,");
+    EXPECT_EQ(s().Create("no", ForkOf("bytes").At(10).Sub(4)).err, SL_ERR_INVALID_FORK_OFFSET);
+    EXPECT_EQ(s().Create("no", ForkOf("json").At(1)).err, SL_ERR_INVALID_FORK_OFFSET);
+}
+
+TEST_P(DurableTest, NothingIsShownOrAnsweredBeforeItIsDurable)
+{
+    Make("a", Plain().Data("seen"));
+    Make("gone");
+    disk().Hold(true);
+    auto append = Start([](Session &session) { return session.Append("a", Body(" unseen")).err; });
+    auto create = Start([](Session &session) { return session.Create("new", Plain()).err; });
+    auto remove = Start([](Session &session) { return session.Delete("gone"); });
+    ASSERT_TRUE(disk().WaitForHeld(1));
+    EXPECT_TRUE(IsPending(append) && IsPending(create) && IsPending(remove));
+    EXPECT_EQ(s().Head("a").stream.tail, 4u);
+    EXPECT_EQ(s().ReadAll("a"), "seen");
+    Session::Waiting live(&s(), "a", From(4).Wait());
+    auto head_of_new = Start([](Session &session) { return session.Head("new").err; });
+    auto missing = Start([](Session &session) { return session.Head("gone").err; });
+    EXPECT_TRUE(IsPending(head_of_new) && IsPending(missing));
+    EXPECT_TRUE(live.StaysFor(20));
+    disk().Hold(false);
+    EXPECT_EQ(append.get(), SL_OK);
+    EXPECT_EQ(create.get(), SL_OK);
+    EXPECT_EQ(remove.get(), SL_OK);
+    EXPECT_EQ(head_of_new.get(), SL_OK);
+    EXPECT_EQ(missing.get(), SL_ERR_NOT_FOUND);
+    EXPECT_EQ(live.Result().data, " unseen");
+}
+
+TEST_P(DurableTest, ADuplicateAndARefusalWaitForWhatTheyReveal)
+{
+    Make("a");
+    uint64_t before = AppendedLsns();
+    disk().Hold(true);
+    auto first = Start(
+        [](Session &session) { return session.Append("a", Body("x").Producer("p", 5, 0)).err; });
+    ASSERT_TRUE(Eventually([&] { return AppendedLsns() > before; }));
+    auto again =
+        Start([](Session &session) { return session.Append("a", Body("x").Producer("p", 5, 0)); });
+    auto fenced = Start(
+        [](Session &session) { return session.Append("a", Body("y").Producer("p", 4, 0)).err; });
+    EXPECT_TRUE(IsPending(first) && IsPending(again) && IsPending(fenced));
+    disk().Hold(false);
+    EXPECT_EQ(first.get(), SL_OK);
+    EXPECT_TRUE(again.get().duplicate);
+    EXPECT_EQ(fenced.get(), SL_ERR_EPOCH_FENCED);
+}
+
+TEST_P(DurableTest, AFailedLogTakesNoChangesAndShowsWhatIsDurable)
+{
+    for (int i = 0; i < 8; i++)
+        Make("a" + std::to_string(i), Plain().Data("durable"));
+    disk().FailNth(DiskCall::kWrite, 1, EIO, true);
+    for (int i = 0; i < 8; i++)
+        EXPECT_EQ(s().Append("a" + std::to_string(i), Body("?")).err, SL_ERR_STORAGE_FAILED);
+    EXPECT_TRUE(HasFailed());
+    disk().FailNth(DiskCall::kWrite, 0, 0);
+    for (int i = 0; i < 8; i++) {
+        std::string name = "a" + std::to_string(i);
+        EXPECT_EQ(s().ReadAll(name), "durable");
+        EXPECT_EQ(s().Append(name, Body("x")).err, SL_ERR_STORAGE_FAILED) << "nothing is retried";
+        EXPECT_EQ(s().Delete(name), SL_ERR_STORAGE_FAILED);
+        if (Shards() == 1) { /* else its shard may be another, that has not failed */
+            EXPECT_EQ(s().Create("b", Plain()).err, SL_ERR_STORAGE_FAILED);
+        }
+    }
+    Restart();
+    EXPECT_FALSE(HasFailed());
+    for (int i = 0; i < 8; i++) {
+        std::string data = s().ReadAll("a" + std::to_string(i));
+        EXPECT_TRUE(data == "durable" || data == "durable?") << data;
+        EXPECT_EQ(s().Append("a" + std::to_string(i), Body("x")).err, SL_OK);
+    }
+}
+
+TEST_P(DurableTest, AFullDiskRefusesDataAndTakesTheRest)
+{
+    Make("a", Plain().Data("kept"));
+    Make("b");
+    disk().SetFreeSpace(0);
+    std::string block(1 << 20, 'x');
+    enum sl_err err = SL_OK;
+    ASSERT_TRUE(Eventually([&] {
+        err = s().Append("b", Body(block)).err;
+        return err != SL_OK;
+    }));
+    EXPECT_EQ(err, SL_ERR_DISK_FULL);
+    EXPECT_EQ(s().ReadAll("a"), "kept");
+    EXPECT_EQ(s().Append("b", CloseOnly()).err, SL_OK);
+    EXPECT_EQ(s().Delete("b"), SL_OK);
+    disk().SetFreeSpace(UINT64_MAX);
+    EXPECT_TRUE(Eventually([&] { return s().Create("c", Plain()).err == SL_OK; }));
+    Restart();
+    EXPECT_EQ(s().Head("b").err, SL_ERR_NOT_FOUND);
+    EXPECT_EQ(s().ReadAll("a"), "kept");
+}
+
+TEST_P(DurableTest, AChangeThatDoesNotFitIntoALogFileIsRefused)
+{
+    size_t most = SL_PAYLOAD_BYTES_MAX(kWalFileBytes);
+    Make("a");
+    EXPECT_EQ(s().Append("a", Body(std::string(most + 1, 'x'))).err, SL_ERR_PAYLOAD_TOO_LARGE);
+    EXPECT_EQ(s().Append("a", Body(std::string(most, 'x'))).err, SL_OK);
+    EXPECT_EQ(s().Append("a", Body(std::string(most - 1, 'x'))).err, SL_OK);
+    Restart();
+    EXPECT_EQ(s().Head("a").stream.tail, 2 * most - 1);
+}
+
+TEST_P(DurableTest, DamageCostsTheExtentThatItIsInAndNothingElse)
+{
+    std::string all;
+    Make("a");
+    for (int i = 0; i < 10; i++) {
+        std::string part(SL_CHUNK_PAYLOAD_BYTES_MAX, static_cast<char>('0' + i));
+        ASSERT_EQ(s().Append("a", Body(part)).err, SL_OK);
+        all += part;
+    }
+    if (!HasLatePages())
+        return; /* nothing is in a segment */
+    Flush();
+    std::string needle(100, '5');
+    for (const std::string &path : disk().Files()) {
+        if (path.find("/seg-") == std::string::npos || path.find(".tmp") != std::string::npos)
+            continue;
+        size_t at = disk().Bytes(path).find(needle);
+        if (at != std::string::npos)
+            disk().Flip(path, at + 50, 3);
+    }
+    uint64_t damaged = 5 * SL_CHUNK_PAYLOAD_BYTES_MAX, after = 6 * SL_CHUNK_PAYLOAD_BYTES_MAX;
+    std::string got;
+    ReadReply reply;
+    for (uint64_t at = 0; (reply = s().Read("a", From(at))).err == SL_OK && at < damaged;
+         at = reply.next) {
+        EXPECT_GT(reply.next, at);
+        got += reply.data;
+    }
+    EXPECT_EQ(reply.err, SL_ERR_DATA_DAMAGED);
+    EXPECT_TRUE(got == all.substr(0, damaged)) << got.size();
+    EXPECT_EQ(s().Read("a", From(damaged)).err, SL_ERR_DATA_DAMAGED);
+    got.clear();
+    for (uint64_t at = after; at < all.size(); at = reply.next) {
+        reply = s().Read("a", From(at));
+        ASSERT_EQ(reply.err, SL_OK);
+        got += reply.data;
+    }
+    EXPECT_TRUE(got == all.substr(after));
+}
