@@ -8,11 +8,14 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "server/backup.h"
+#include "server/control.h"
+#include "server/dump.h"
+#include "server/fsck.h"
 #include "server/options.h"
+#include "server/tool.h"
 
 enum {
-    EXIT_CLEAN = 0,
-    EXIT_USAGE = 1,
     DESCRIPTORS_RESERVED = 256, /* of the process, for everything but connections */
 };
 
@@ -20,9 +23,17 @@ static const char usage[] =
     "sluice " SL_VERSION " - a server of the Durable Streams protocol\n"
     "\n"
     "  sluice serve [options]   start a server; sluice serve --help lists the options\n"
-    "  sluice options           print the options as a Markdown table\n"
+    "  sluice fsck DIR          check a data directory, and repair it if asked\n"
+    "  sluice dump DIR          print what a data directory holds, as lines of JSON\n"
+    "  sluice backup DATA_DIR DESTINATION\n"
+    "                           copy what a server has, while it runs or not\n"
+    "  sluice restore BACKUP DATA_DIR\n"
+    "                           make a data directory of a backup\n"
+    "  sluice options           print the options of serve as a Markdown table\n"
     "  sluice --version\n"
-    "  sluice --help\n";
+    "  sluice --help\n"
+    "\n"
+    "Every command has --help.\n";
 
 static const char serve_usage[] =
     "sluice serve [options]\n"
@@ -49,8 +60,7 @@ static void fill_in(struct sl_server_options *options)
 {
     if (options->http.acceptors == 0)
         options->http.acceptors = at_most(half_of_cpus(), SL_ACCEPTORS_MAX);
-    if (options->engine.shards == 0)
-        options->engine.shards = at_most(half_of_cpus(), SL_SHARDS_MAX);
+    options->engine.shards_of_new = at_most(half_of_cpus(), SL_SHARDS_MAX);
     /* h2o's buffers grow by doubling, and every acceptor has an equal share of the budget. */
     if (options->http.upload_budget_bytes / options->http.acceptors <
         2 * options->http.body_size_max)
@@ -80,7 +90,7 @@ static void raise_descriptor_limit(struct sl_http_options *http)
 static void on_second_signal(int number)
 {
     (void)number;
-    _exit(EXIT_USAGE);
+    _exit(SL_EXIT_USAGE);
 }
 
 static void wait_for_signal(const sigset_t *signals)
@@ -102,14 +112,38 @@ static int run(struct sl_server_options *options, struct sl_engine *engine,
     struct sl_front *front = sl_front_start(engine, registry, &options->http, options->addresses,
                                             options->address_count);
     if (front == NULL)
-        return EXIT_USAGE;
+        return SL_EXIT_USAGE;
     for (unsigned i = 0; i < options->address_count; i++)
         printf("sluice ready on %s\n", sl_front_url(front, i));
     fflush(stdout);
     wait_for_signal(signals);
     sl_front_drain(front);
     sl_front_destroy(&front);
-    return EXIT_CLEAN;
+    return SL_EXIT_CLEAN;
+}
+
+/* --exit-on-io-error: a supervisor is to start another one. What is durable is on the disk. */
+static void on_storage_failed(void *context)
+{
+    (void)context;
+    _exit(SL_EXIT_STORAGE_FAILED);
+}
+
+static int print(const char *heading, void (*table)(struct sl_buffer *))
+{
+    struct sl_buffer text = { NULL, 0, 0 };
+
+    table(&text);
+    printf("%s%.*s", heading, (int)text.size, (const char *)text.data);
+    sl_buffer_deinit(&text);
+    return SL_EXIT_CLEAN;
+}
+
+static int print_options(int argument_count, char *const *arguments)
+{
+    (void)argument_count;
+    (void)arguments;
+    return print("", sl_server_options_markdown);
 }
 
 static int serve(int argument_count, char *const *arguments)
@@ -117,9 +151,12 @@ static int serve(int argument_count, char *const *arguments)
     struct sl_server_options options;
     struct sl_buffer problem = { NULL, 0, 0 };
     struct sl_engine *engine = NULL;
-    int code = EXIT_USAGE;
+    int code = SL_EXIT_USAGE;
     sigset_t signals;
 
+    for (int i = 0; i < argument_count; i++)
+        if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0)
+            return print(serve_usage, sl_server_options_help);
     /* From here on a signal waits until there is something to drain. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -132,11 +169,18 @@ static int serve(int argument_count, char *const *arguments)
         fill_in(&options);
         raise_descriptor_limit(&options.http);
         options.engine.metrics = registry;
+        if (options.exit_on_io_error)
+            options.engine.on_storage_failed = on_storage_failed;
         enum sl_err err = sl_engine_open(&options.engine, &engine);
         if (err != SL_OK) {
             fprintf(stderr, "sluice: the engine does not start: %s\n", sl_err_text(err));
+            code = (int)sl_exit_code_of(err);
         } else {
+            struct sl_control *control = NULL;
+            if (options.engine.data_directory != NULL)
+                control = sl_control_start(engine, options.engine.data_directory);
             code = run(&options, engine, registry, &signals);
+            sl_control_stop(&control);
             sl_engine_close(&engine);
         }
         sl_metrics_registry_destroy(&registry);
@@ -146,35 +190,29 @@ static int serve(int argument_count, char *const *arguments)
     return code;
 }
 
-static int print(const char *heading, void (*table)(struct sl_buffer *))
-{
-    struct sl_buffer text = { NULL, 0, 0 };
-
-    table(&text);
-    printf("%s%.*s", heading, (int)text.size, (const char *)text.data);
-    sl_buffer_deinit(&text);
-    return EXIT_CLEAN;
-}
+/* A word of the command line, and what it does with those behind it. */
+static const struct command {
+    const char *name;
+    int (*run)(int argument_count, char *const *arguments);
+} commands[] = {
+    { "serve", serve },           { "fsck", sl_fsck_main },       { "dump", sl_dump_main },
+    { "backup", sl_backup_main }, { "restore", sl_restore_main }, { "options", print_options },
+};
 
 int main(int argument_count, char **arguments)
 {
     const char *command = argument_count > 1 ? arguments[1] : "";
 
-    if (strcmp(command, "serve") == 0) {
-        for (int i = 2; i < argument_count; i++)
-            if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0)
-                return print(serve_usage, sl_server_options_help);
-        return serve(argument_count - 2, arguments + 2);
-    }
-    if (strcmp(command, "options") == 0)
-        return print("", sl_server_options_markdown);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(command, commands[i].name) == 0)
+            return commands[i].run(argument_count - 2, arguments + 2);
     if (strcmp(command, "--version") == 0) {
         printf("sluice %s\n", SL_VERSION);
-        return EXIT_CLEAN;
+        return SL_EXIT_CLEAN;
     }
     bool asked = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
     if (!asked && *command != '\0')
         fprintf(stderr, "sluice: there is no command \"%s\"\n", command);
     fputs(usage, asked ? stdout : stderr);
-    return asked ? EXIT_CLEAN : EXIT_USAGE;
+    return asked ? SL_EXIT_CLEAN : SL_EXIT_USAGE;
 }

@@ -1,0 +1,159 @@
+#include "server/backup.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "journal/backup.h"
+#include "server/control.h"
+#include "server/tool.h"
+#include "sluice/engine.h"
+
+static const char backup_usage[] =
+    "sluice backup DATA_DIR DESTINATION\n"
+    "\n"
+    "Writes a backup of everything that was acknowledged when the command began, and perhaps of "
+    "more. A\n"
+    "server that runs on DATA_DIR does it meanwhile, on its own file system: DESTINATION is a path "
+    "there.\n"
+    "If none runs, the command opens the directory itself, as a start would.\n"
+    "\n"
+    "DESTINATION does not exist, or is an empty directory. On the file system of DATA_DIR the "
+    "backup's files\n"
+    "are hard links: that takes no time and no space, and does not protect from damage of the "
+    "disk. On\n"
+    "another one they are copies. SLUICE.backup in it is written last: a directory without it is "
+    "no backup.\n"
+    "sluice restore makes a data directory of it; sluice fsck checks a restored one.\n"
+    "\n"
+    "Exit code: 0 the backup is durable, 1 usage or DESTINATION is not empty, 3 DATA_DIR is "
+    "corrupt, 4 it is\n"
+    "locked and nobody answers, 5 another version wrote it, 6 the disk or the server failed.\n";
+
+static const char restore_usage[] =
+    "sluice restore BACKUP DATA_DIR\n"
+    "\n"
+    "Copies a backup to DATA_DIR, which does not exist or is an empty directory. The streams get a "
+    "new\n"
+    "history: what clients and caches know of the old one (ETags) does not match any more. The "
+    "backup stays as\n"
+    "it is and can be restored again.\n"
+    "\n"
+    "Exit code: 0 DATA_DIR is durable and can be served, 1 usage, it is not empty, or BACKUP is no "
+    "complete\n"
+    "backup, 3 the backup is corrupt, 5 another version wrote it, 6 the disk failed.\n";
+
+static bool parse(const char *usage, int count, char *const *arguments, const char **words,
+                  enum sl_exit_code *code)
+{
+    const struct sl_tool_arguments wanted = { usage, NULL, 0, words, 2 };
+    return sl_tool_parse(&wanted, count, arguments, code);
+}
+
+static enum sl_exit_code end(enum sl_err err, const char *what, const char *path)
+{
+    if (err == SL_OK)
+        sl_tool_print("%s: %s\n", what, path);
+    else
+        sl_tool_complain("%s: %s", path, sl_err_text(err));
+    if (!sl_tool_end_output())
+        return SL_EXIT_STORAGE_FAILED;
+    return sl_exit_code_of(err);
+}
+
+/* ---- backup ---- */
+
+/* The server may have another working directory. */
+static bool make_absolute(const char *path, struct sl_buffer *out)
+{
+    char here[SL_PATH_SIZE_MAX];
+    if (path[0] != '/') {
+        if (getcwd(here, sizeof(here)) == NULL)
+            return false;
+        sl_buffer_printf(out, "%s/", here);
+    }
+    sl_buffer_append_text(out, path);
+    sl_buffer_append(out, "", 1);
+    return strchr((const char *)out->data, '\n') == NULL && out->size <= SL_PATH_SIZE_MAX;
+}
+
+static enum sl_exit_code judge_answer(struct sl_buffer *answer, const char *destination)
+{
+    static const char in_use[] = "error DESTINATION_IN_USE";
+    sl_buffer_append(answer, "", 1);
+    const char *text = (const char *)answer->data;
+    if (strcmp(text, "ok") == 0)
+        return end(SL_OK, "backup complete", destination);
+    sl_tool_complain("%s: %s; the log of the server says more", destination,
+                     *text == '\0' ? "the server went away" : text);
+    return strncmp(text, in_use, strlen(in_use)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
+}
+
+/* Nobody serves the directory: this process does, for a moment. */
+static enum sl_exit_code backup_alone(const char *path, const char *destination)
+{
+    const struct sl_engine_options options = { .data_directory = path, .allow_volatile = true };
+    struct sl_store *store;
+    struct sl_engine *engine;
+    /* First only a look: the engine would make a directory that is not there. */
+    enum sl_err err = sl_tool_open_store(path, &store);
+    if (err == SL_ERR_DATA_LOCKED)
+        sl_tool_complain("%s: its server does not listen at control.sock", path);
+    if (err != SL_OK)
+        return sl_exit_code_of(err);
+    sl_store_close(&store);
+    err = sl_engine_open(&options, &engine);
+    if (err != SL_OK)
+        return end(err, "", path);
+    err = sl_engine_backup(engine, destination);
+    sl_engine_close(&engine);
+    return end(err, "backup complete", destination);
+}
+
+int sl_backup_main(int argument_count, char *const *arguments)
+{
+    const char *words[2];
+    enum sl_exit_code code;
+    struct sl_buffer destination = { 0 }, request = { 0 }, answer = { 0 };
+    if (!parse(backup_usage, argument_count, arguments, words, &code))
+        return (int)code;
+    if (!make_absolute(words[1], &destination)) {
+        sl_tool_complain("%s: not a usable path", words[1]);
+        code = SL_EXIT_USAGE;
+    } else {
+        const char *path = (const char *)destination.data;
+        sl_buffer_printf(&request, "backup %s\n", path);
+        code = sl_control_ask(words[0], sl_buffer_bytes(&request), &answer)
+                   ? judge_answer(&answer, path)
+                   : backup_alone(words[0], path);
+    }
+    sl_buffer_deinit(&destination);
+    sl_buffer_deinit(&request);
+    sl_buffer_deinit(&answer);
+    return (int)code;
+}
+
+/* ---- restore ---- */
+
+static void on_file(const char *path, uint64_t size)
+{
+    sl_tool_print("copying %" PRIu64 " bytes to %s\n", size, path);
+}
+
+int sl_restore_main(int argument_count, char *const *arguments)
+{
+    const char *words[2];
+    enum sl_exit_code code;
+    struct sl_store *backup;
+    if (!parse(restore_usage, argument_count, arguments, words, &code))
+        return (int)code;
+    const struct sl_store_setup setup = {
+        .vfs = sl_vfs_posix(), .path = words[0], .allow_volatile = true, .backup = true
+    };
+    enum sl_err err = sl_store_open(&setup, &backup);
+    if (err != SL_OK)
+        return (int)end(err, "", words[0]);
+    err = sl_backup_restore(backup, words[1], on_file);
+    sl_store_close(&backup);
+    return (int)end(err, "restored", words[1]);
+}

@@ -1,0 +1,217 @@
+#include "server/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "journal/vfs.h"
+
+enum {
+    SOCKET_MODE = 0600,
+    BACKLOG = 4,
+    PATIENCE_S = 10, /* for a whole request, and for an answer to be taken */
+    LINE_SIZE_MAX = SL_PATH_SIZE_MAX + 64,
+};
+
+#define SOCKET_NAME "control.sock"
+
+struct sl_control {
+    struct sl_engine *engine; /* borrowed */
+    struct sl_thread *thread; /* owned */
+    int directory;            /* owned: of the data directory */
+    int listener;             /* owned */
+    int stop[2];              /* owned: the thread ends when [0] is readable */
+};
+
+/*
+ * Through the directory's descriptor, because the address of a socket takes only 107 bytes of a
+ * path.
+ */
+static void address_of(int directory, struct sockaddr_un *address)
+{
+    *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/" SOCKET_NAME,
+             directory);
+}
+
+static int open_directory(const char *path)
+{
+    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* ---- the server ---- */
+
+static void answer(int connection, enum sl_err err)
+{
+    char line[256];
+    int size = err == SL_OK ? snprintf(line, sizeof(line), "ok\n")
+                            : snprintf(line, sizeof(line), "error %s %s\n", sl_err_code(err),
+                                       sl_err_text(err));
+    /* Whoever asked may have gone; the work is done all the same. */
+    (void)send(connection, line, (size_t)size, MSG_NOSIGNAL);
+}
+
+/* Reads up to a newline or the end; false: nothing that makes sense. */
+static bool read_line(int connection, char line[LINE_SIZE_MAX])
+{
+    size_t size = 0;
+    while (size < LINE_SIZE_MAX - 1) {
+        ssize_t got = recv(connection, line + size, LINE_SIZE_MAX - 1 - size, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        size += (size_t)got;
+        line[size] = '\0';
+        char *end = strchr(line, '\n');
+        if (end != NULL) {
+            *end = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum sl_err run(struct sl_control *control, const char *line)
+{
+    static const char backup[] = "backup ";
+    const char *path = line + strlen(backup);
+    char text[SL_LOG_LINE_SIZE_MAX / 2];
+    if (strncmp(line, backup, strlen(backup)) != 0 || path[0] != '/')
+        return SL_ERR_INVALID_ARGUMENT;
+    sl_log_escaped(text, sizeof(text), sl_bytes_of(path));
+    sl_log(SL_LOG_INFO, "server", "backup_begun", "destination=%s", text);
+    enum sl_err err = sl_engine_backup(control->engine, path);
+    sl_log(err == SL_OK ? SL_LOG_INFO : SL_LOG_ERROR, "server", "backup_ended",
+           "destination=%s code=%s", text, sl_err_code(err));
+    return err;
+}
+
+static void serve(struct sl_control *control, int connection)
+{
+    const struct timeval patience = { .tv_sec = PATIENCE_S };
+    char line[LINE_SIZE_MAX];
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    if (read_line(connection, line))
+        answer(connection, run(control, line));
+}
+
+static void control_main(void *argument)
+{
+    struct sl_control *control = argument;
+    struct pollfd wanted[] = { { .fd = control->listener, .events = POLLIN },
+                               { .fd = control->stop[0], .events = POLLIN } };
+    for (;;) {
+        if (poll(wanted, 2, -1) < 0)
+            continue;
+        if (wanted[1].revents != 0)
+            return;
+        int connection = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (connection < 0)
+            continue;
+        serve(control, connection);
+        close(connection);
+    }
+}
+
+/* We have the directory's lock: whatever is there under the name is of a server that is gone. */
+static bool listen_there(struct sl_control *control)
+{
+    struct sockaddr_un address;
+    address_of(control->directory, &address);
+    if (unlink(address.sun_path) != 0 && errno != ENOENT)
+        return false;
+    control->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Before it has a name, so that at no moment others can connect. */
+    return control->listener >= 0 && fchmod(control->listener, SOCKET_MODE) == 0 &&
+           bind(control->listener, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+           listen(control->listener, BACKLOG) == 0;
+}
+
+static void destroy(struct sl_control *control)
+{
+    if (control->listener >= 0)
+        close(control->listener);
+    if (control->directory >= 0)
+        close(control->directory);
+    if (control->stop[0] >= 0)
+        close(control->stop[0]);
+    if (control->stop[1] >= 0)
+        close(control->stop[1]);
+    sl_memory_free(control);
+}
+
+struct sl_control *sl_control_start(struct sl_engine *engine, const char *data_directory)
+{
+    struct sl_control *control = sl_memory_alloc(sizeof(*control));
+    *control = (struct sl_control){ .engine = engine,
+                                    .listener = -1,
+                                    .directory = open_directory(data_directory),
+                                    .stop = { -1, -1 } };
+    if (control->directory < 0 || pipe2(control->stop, O_CLOEXEC) != 0 || !listen_there(control)) {
+        sl_log(SL_LOG_WARN, "server", "no_control_socket",
+               "errno=%d reason=\"sluice backup has to wait until the server is stopped\"", errno);
+        destroy(control);
+        return NULL;
+    }
+    control->thread = sl_thread_start("control", control_main, control);
+    return control;
+}
+
+void sl_control_stop(struct sl_control **control)
+{
+    struct sl_control *stopped = *control;
+    struct sockaddr_un address;
+    *control = NULL;
+    if (stopped == NULL)
+        return;
+    close(stopped->stop[1]);
+    stopped->stop[1] = -1;
+    sl_thread_join(&stopped->thread);
+    address_of(stopped->directory, &address);
+    (void)unlink(address.sun_path);
+    destroy(stopped);
+}
+
+/* ---- who asks ---- */
+
+static int connect_to(const char *data_directory)
+{
+    struct sockaddr_un address;
+    int directory = open_directory(data_directory);
+    if (directory < 0)
+        return -1;
+    address_of(directory, &address);
+    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection >= 0 &&
+        connect(connection, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(connection);
+        connection = -1;
+    }
+    close(directory);
+    return connection;
+}
+
+bool sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer)
+{
+    char line[LINE_SIZE_MAX];
+    int connection = connect_to(data_directory);
+    sl_buffer_clear(answer);
+    if (connection < 0)
+        return false;
+    bool sent = send(connection, request.data, request.size, MSG_NOSIGNAL) == (ssize_t)request.size;
+    if (sent && read_line(connection, line))
+        sl_buffer_append_text(answer, line);
+    close(connection);
+    return true;
+}

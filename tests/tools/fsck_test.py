@@ -1,0 +1,287 @@
+"""sluice fsck: what it finds in a damaged data directory, and what is left after a repair."""
+import json
+import re
+import struct
+import subprocess
+import unittest
+
+from case import (BINARY, BLOCK, BYTES, COUNT, FRAME, HEADER_CRC, LSN, POSITION, ToolTest, bytes_of, crc32c,
+                  names_in)
+
+
+class Check(ToolTest):
+    def test_says_that_all_is_well(self):
+        output = self.sluice("fsck", self.sample)
+        self.assertEqual(len(re.findall(r"^shard \d: .* 0 errors$", output, re.M)), 2)
+        self.assertNotIn("error:", output)
+
+    def test_changes_nothing(self):
+        before = {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()}
+        self.sluice("fsck", self.sample)
+        self.assertEqual(before, {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()})
+
+    def test_looks_at_one_shard(self):
+        output = self.sluice("fsck", self.sample, "--shard", 1)
+        self.assertIn("shard 1:", output)
+        self.assertNotIn("shard 0:", output)
+
+    def test_refuses_what_a_server_has_open(self):
+        self.start()
+        self.sluice("fsck", self.sample, expected=4)
+        self.assertIn("another process", self.errors)
+
+    def test_refuses_another_version(self):
+        path = self.sample / "SLUICE"
+        data = bytearray(path.read_bytes())
+        for at in (0, BLOCK):
+            struct.pack_into("<I", data, at + 20, 1)  # an incompatible feature
+            struct.pack_into("<I", data, at + 68, crc32c(data[at:at + 68]))
+        path.write_bytes(data)
+        self.sluice("fsck", self.sample, expected=5)
+
+    def test_refuses_nonsense(self):
+        for arguments in ((), ("a", "b"), (self.sample, "--shard"), (self.sample, "--shard", "x"),
+                          (self.sample, "--shard", 2), (self.sample, "--cut-at", 1),
+                          (self.sample, "--quarantine", "--rebuild-manifest"),
+                          (self.sample, "--quarantine", "--shard", 0), (self.sample, "--repair")):
+            with self.subTest(arguments=arguments):
+                self.sluice("fsck", *arguments, expected=1)
+
+    def test_explains_itself(self):
+        for command in ("fsck", "dump", "backup", "restore", "serve"):
+            self.assertIn(f"sluice {command}", self.sluice("--help"))
+            self.assertIn(f"sluice {command}", self.sluice(command, "--help"))
+
+
+class Log(ToolTest):
+    """Damage of the log of shard 0, which holds changes that are in no segment."""
+
+    def setUp(self):
+        super().setUp()
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        self.content = dict(self.content)
+        for i in range(40):
+            client.ask("PUT", f"late/{i}", BYTES, b"%d" % i)
+            self.content[f"late/{i}"] = b"%d" % i
+        server.stop()
+
+    def records(self):
+        return [frame for frame in self.frames(0) if frame[2][COUNT] > 0]
+
+    def mark(self):
+        return int(re.search(r"shard 0: .* log from LSN (\d+)", self.sluice("fsck", self.sample))[1])
+
+    def test_takes_a_cut_last_write_for_torn(self):
+        path, at, last = self.frames(0)[-1]
+        body = b"x" * 100
+        begin = last[POSITION] + BLOCK
+        frame = bytearray(FRAME.pack(0x52464C53, 0, 1, 0, len(body), 1, crc32c(b"other"), last[7],
+                                     last[8], begin, last[LSN], last[LSN] - 1, last[12],
+                                     last[HEADER_CRC]))
+        struct.pack_into("<I", frame, 4, crc32c(bytes(frame[8:])))
+        with open(path, "r+b") as file:
+            file.seek(at + BLOCK)
+            file.write(frame + body)
+        output = self.sluice("fsck", self.sample, expected=2)
+        self.assertIn("nothing that was acknowledged", output)
+        self.assertIn("4096 torn bytes", output)
+        self.assertServes(self.sample)
+        self.sluice("fsck", self.sample)
+
+    def test_cuts_where_the_operator_says(self):
+        mark = self.mark()
+        path, at, fields = [frame for frame in self.records() if frame[2][LSN] > mark][-2]
+        self.flip(path, at + 100)
+        output = self.sluice("fsck", self.sample, expected=3)
+        self.assertIn(f"{path.name} at {at}", output)
+        self.assertIn(f"--cut-at {fields[LSN]}", output)
+        with self.assertRaisesRegex(AssertionError, "log_corrupt"):
+            self.start()
+        output = self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", fields[LSN])
+        self.assertIn(f"ends before LSN {fields[LSN]}", output)
+        self.assertTrue(list((self.sample / "lost+found").glob(f"shard-00.{path.name}*")))
+        server = self.start()
+        client = self.client(server)
+        whole = [name for name, content in self.content.items()
+                 if client.read(name, (200, 404)) == content]
+        self.assertGreater(len(whole), len(self.content) // 2)
+        client.ask("PUT", "after/the/cut", BYTES, b"new")
+        server.stop()
+        self.sluice("fsck", self.sample)
+        self.assertServes(self.sample, {"after/the/cut": b"new"}, ())
+
+    def test_cuts_at_no_other_place(self):
+        mark = self.mark()
+        path, at, fields = [frame for frame in self.records() if frame[2][LSN] > mark][-2]
+        self.flip(path, at + 100)
+        before = path.read_bytes()
+        for lsn in (0, mark - 1, fields[LSN] + 1, fields[LSN] + 1000):
+            with self.subTest(lsn=lsn):
+                self.assertIn("not repaired",
+                              self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", lsn, expected=3))
+        self.assertEqual(before, path.read_bytes())
+
+    def test_goes_on_without_a_missing_file(self):
+        """Of the log that a start reads: what is in segments is still there."""
+        self.frames(0)[-1][0].unlink()
+        lsn = re.search(r"--cut-at (\d+)", self.sluice("fsck", self.sample, expected=3))[1]
+        self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", lsn)
+        self.assertServes(self.sample, {}, ())
+        self.sluice("fsck", self.sample)
+
+    def test_gives_up_the_whole_log(self):
+        segments = {}
+        for line in self.sluice("dump", self.sample, "--shard", 0, "--segments").splitlines():
+            entry = json.loads(line)
+            if entry["kind"] == "entry":
+                segments[entry["name"]] = entry["tail"] - entry["base"]
+        mark = self.mark()
+        output = self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", mark)
+        self.assertIn("given up", output)
+        for round in range(2):
+            server = self.start()
+            client = self.client(server)
+            for name in segments.keys() & self.content.keys():
+                found, size = client.read(name, (200, 404)), segments[name]
+                if found is not None:
+                    self.assertEqual(found[-size:], self.content[name][:len(found)][-size:])
+            client.ask("PUT", f"after/{round}", BYTES, b"new")
+            server.stop()
+            self.sluice("fsck", self.sample)
+
+
+class Segments(ToolTest):
+    def test_names_the_bytes_of_a_damaged_chunk(self):
+        segment = self.segments(0)[0]
+        self.flip(segment, 1000)
+        output = self.sluice("fsck", self.sample, expected=3)
+        self.assertIn(f"shard-00/{segment.name} at 0", output)
+        lost = names_in(output)
+        self.assertEqual(len(lost), 1)
+        self.assertRegex(output, r"lost: bytes 0 to \d+ of stream")
+        # It stays, and nothing but these bytes is missing.
+        output = self.sluice("fsck", self.sample, "--quarantine", expected=3)
+        self.assertTrue(segment.exists())
+        self.assertNotIn("removing", output)
+        heirs = {f"fork/{i}" for i in range(12) if f"plain/{i % 8}" in lost}
+        self.assertServes(self.sample, unsure=lost | heirs)
+        server = self.start()
+        response = self.client(server).ask("GET", lost.pop(), query="?offset=-1", expected=(500,))
+        self.assertIn(b"DATA_DAMAGED", response.body)
+        server.stop()
+
+    def quarantine(self, segment):
+        """Takes it out; nothing is served that is not whole."""
+        output = self.sluice("fsck", self.sample, expected=3)
+        self.assertIn(segment.name, output)
+        with self.assertRaises(AssertionError):
+            self.start()
+        output = self.sluice("fsck", self.sample, "--quarantine")
+        self.assertIn("removing stream", output)
+        removed = names_in(output)
+        self.assertFalse(segment.exists())
+        server = self.start()
+        client = self.client(server)
+        for name, content in self.content.items():
+            found = client.read(name, (200, 404))
+            if found is None:
+                continue
+            self.assertNotIn(name, removed)
+            self.assertTrue(found == content, name)
+        for name in removed:
+            client.ask("HEAD", name, expected=(404,))
+            client.ask("PUT", name, BYTES, b"again")
+        server.stop()
+        self.sluice("fsck", self.sample)
+        self.assertServes(self.sample, {name: b"again" for name in removed}, ())
+        return removed
+
+    def test_takes_out_a_segment_without_footer(self):
+        segment = self.segments(0)[-1]
+        self.flip(segment, -30)
+        self.assertTrue(self.quarantine(segment))
+        self.assertTrue((self.sample / "lost+found" / f"shard-00.{segment.name}").exists())
+
+    def test_takes_out_a_segment_with_a_bad_entry_block(self):
+        segment = self.segments(1)[0]
+        data = segment.read_bytes()
+        directory = struct.unpack_from("<Q", data, len(data) - 64 + 32)[0]
+        position, size = struct.unpack_from("<QI", data, directory)
+        self.flip(segment, position + size // 2)
+        self.assertTrue(self.quarantine(segment))
+
+    def test_goes_on_without_a_missing_segment(self):
+        segment = self.segments(0)[0]
+        segment.unlink()
+        self.assertTrue(self.quarantine(segment))
+
+    def test_goes_on_without_any_segment(self):
+        for segment in self.segments():
+            self.flip(segment, -1)
+        self.quarantine(segment)
+
+    def test_does_not_quarantine_what_is_well(self):
+        before = {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()}
+        self.assertNotIn("removing", self.sluice("fsck", self.sample, "--quarantine"))
+        self.assertEqual(before, {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()})
+
+
+class Manifest(ToolTest):
+    def manifest(self, shard=0):
+        return self.sample / f"shard-{shard:02}" / "MANIFEST"
+
+    def test_one_good_copy_is_enough(self):
+        self.flip(self.manifest(), 50)
+        self.assertIn("warning: shard-00/MANIFEST", self.sluice("fsck", self.sample))
+        self.assertServes(self.sample)
+
+    def assertRebuilds(self):
+        output = self.sluice("fsck", self.sample, expected=3)
+        self.assertIn("error: shard-00/MANIFEST", output)
+        self.assertIn("--rebuild-manifest", output)
+        with self.assertRaises(AssertionError):
+            self.start()
+        self.assertIn("shard 0: new manifest", self.sluice("fsck", self.sample, "--rebuild-manifest"))
+        self.assertServes(self.sample)
+        self.sluice("fsck", self.sample)
+
+    def test_rebuilds_a_damaged_one(self):
+        self.flip(self.manifest(), 50)
+        self.flip(self.manifest(), BLOCK + 50)
+        self.assertRebuilds()
+        self.assertTrue((self.sample / "lost+found" / "shard-00.MANIFEST").exists())
+
+    def test_rebuilds_a_missing_one(self):
+        self.manifest().unlink()
+        self.assertRebuilds()
+
+    def test_does_not_rebuild_without_any_segment_and_the_begin_of_the_log(self):
+        self.manifest().unlink()
+        for segment in self.segments(0):
+            segment.unlink()
+        first = self.frames(0)[0]
+        if first[2][LSN] == 1:
+            first[0].unlink()
+        self.assertIn("not repaired",
+                      self.sluice("fsck", self.sample, "--rebuild-manifest", expected=3))
+        self.assertFalse(self.manifest().exists())
+
+    def test_tells_of_a_segment_that_is_not_there_when_it_rebuilds(self):
+        self.manifest().unlink()
+        first = self.segments(0)[0]
+        first.rename(self.place / "aside")
+        done = subprocess.run([BINARY, "fsck", self.sample, "--rebuild-manifest"],
+                              capture_output=True, text=True)
+        if self.segments(0):
+            self.assertIn(f"segments {first.name[4:]} to", done.stdout)
+
+    def test_does_not_rebuild_with_a_damaged_segment(self):
+        self.manifest().unlink()
+        self.flip(self.segments(0)[0], -1)
+        self.assertIn("not repaired",
+                      self.sluice("fsck", self.sample, "--rebuild-manifest", expected=3))
+
+
+if __name__ == "__main__":
+    unittest.main()
