@@ -1,0 +1,334 @@
+#include "base/log.h"
+#include "support/engine_fixture.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <unistd.h>
+
+using namespace sluice_test;
+
+/*
+ * A data directory is damaged in one place after the other. SLUICE_DAMAGE_STRIDE=1 flips every bit;
+ * SLUICE_DAMAGE_CASE="/disk/data/SLUICE 17 3" (file, byte, bit) only one.
+ */
+namespace
+{
+
+constexpr size_t kSector = 512;
+
+char current_case[300];
+
+void OnAlarm(int)
+{
+    (void)!write(STDERR_FILENO, "hangs at ", 9);
+    (void)!write(STDERR_FILENO, current_case, strlen(current_case));
+    abort();
+}
+
+/* What a run over many damages met. */
+struct Outcomes {
+    uint64_t cases = 0, refused = 0, whole = 0, damaged = 0;
+};
+
+class DamageTest : public testing::Test
+{
+  protected:
+    /* Two segments and a log that is closed: nothing of it is a torn end. */
+    static void SetUpTestSuite()
+    {
+        signal(SIGALRM, OnAlarm);
+        if (getenv("SLUICE_DAMAGE_LOG") == nullptr)
+            sl_log_set_level(static_cast<enum sl_log_level>(SL_LOG_ERROR + 1));
+        disk_ = std::make_unique<SimDisk>(7);
+        disk_->MakeDirectory("/disk");
+        for (int part = 0; part < 2; part++) {
+            struct sl_engine *engine = nullptr;
+            ASSERT_EQ(Open(*disk_, &engine), SL_OK);
+            Fill(engine, part);
+            sl_engine_close(&engine);
+        }
+        /* A log with records in it, and segments. */
+        struct sl_engine *engine = nullptr;
+        ASSERT_EQ(Open(*disk_, &engine, 1 << 20), SL_OK);
+        {
+            Session session(engine);
+            for (int i = 0; i < 4; i++)
+                Append(&session, "hot", "record " + std::to_string(i) + " of the log");
+            Append(&session, "cold", "the end");
+            ASSERT_EQ(session.Delete("gone"), SL_OK);
+        }
+        /* The spare behind the last file shows that this one was there. */
+        ASSERT_TRUE(Eventually([] {
+            std::string last = disk_->Files().back();
+            return IsDone(last) &&
+                   disk_->Bytes(last).find("record 3 of the log") == std::string::npos;
+        }));
+        sl_engine_close(&engine);
+        disk_->PowerCut();
+    }
+    static void TearDownTestSuite()
+    {
+        disk_.reset();
+    }
+
+    static enum sl_err Open(SimDisk &disk, struct sl_engine **engine, uint64_t wal_budget = 4 << 10)
+    {
+        struct sl_engine_options options = {};
+        options.shards = 1;
+        options.data_directory = "/disk/data";
+        options.vfs = disk.VfsOfThisLife();
+        options.wal_file_bytes = 64 << 10;
+        options.wal_budget_bytes = wal_budget;
+        options.free_bytes_min = 1;
+        return sl_engine_open(&options, engine);
+    }
+    static void Append(Session *session, const std::string &name, const std::string &bytes)
+    {
+        AppendRequest request = Body(bytes);
+        request.Producer("producer", 0, sequences_[name]++);
+        ASSERT_EQ(session->Append(name, request).err, SL_OK);
+        contents_[name] += bytes;
+    }
+    static void Fill(struct sl_engine *engine, int part)
+    {
+        Session session(engine);
+        for (const char *name : { "cold", "hot", "gone" })
+            if (part == 0) {
+                ASSERT_EQ(session.Create(name).err, SL_OK);
+            }
+        Append(&session, "cold", std::string(3000, static_cast<char>('a' + part)));
+        Append(&session, "cold", std::string(700, static_cast<char>('k' + part)));
+        Append(&session, "hot", "hot bytes");
+        if (part == 0) {
+            ASSERT_EQ(session.Create("fork", ForkOf("cold").At(3000)).err, SL_OK);
+            contents_["fork"] = contents_["cold"].substr(0, 3000);
+            Append(&session, "fork", "of its own");
+        }
+        ASSERT_TRUE(Eventually([&] { return SegmentFiles() > static_cast<uint64_t>(part); }));
+        Append(&session, "hot", "more");
+    }
+    static bool IsDone(const std::string &file)
+    {
+        return file.find("/wal-tmp") == std::string::npos && disk_->IsDurable(file);
+    }
+    static uint64_t SegmentFiles()
+    {
+        uint64_t count = 0;
+        for (const std::string &file : disk_->Files())
+            count +=
+                file.find("/seg-") != std::string::npos && file.find(".tmp") == std::string::npos;
+        return count;
+    }
+
+    /* A stream reads back exactly, or says that it is damaged; what it shows is right. */
+    void CheckStream(Session *session, const std::string &name, const std::string &content)
+    {
+        std::string bytes;
+        ReadReply reply = session->Read(name, FromStart());
+        while (reply.err == SL_OK) {
+            bytes += reply.data;
+            if (reply.next >= reply.stream.tail || reply.data.empty())
+                break;
+            uint64_t limit = reply.next < reply.page_end ? reply.page_end : 0;
+            reply = session->Read(name, From(reply.next).Limit(limit));
+        }
+        ASSERT_EQ(bytes, content.substr(0, bytes.size())) << name << ": wrong bytes";
+        if (reply.err != SL_OK) {
+            ASSERT_EQ(reply.err, SL_ERR_DATA_DAMAGED) << name;
+            is_damaged_ = true;
+            return;
+        }
+        ASSERT_EQ(bytes.size(), content.size()) << name << ": shorter";
+        AppendRequest again = Body("again").Producer("producer", 0, sequences_[name] - 1);
+        Reply repeat = session->Append(name, again);
+        ASSERT_TRUE(repeat.err == SL_OK && repeat.duplicate)
+            << name << ": " << sl_err_code(repeat.err) << ", the producer is forgotten";
+    }
+
+    /* Opens the damaged disk: refused, or right, or loud. */
+    void CheckDisk(SimDisk &disk, Outcomes *outcomes)
+    {
+        struct sl_engine *engine = nullptr;
+        outcomes->cases++;
+        alarm(60);
+        enum sl_err err = Open(disk, &engine);
+        if (err != SL_OK) {
+            outcomes->refused++;
+            ASSERT_TRUE(err == SL_ERR_DATA_CORRUPT || err == SL_ERR_DATA_VERSION ||
+                        err == SL_ERR_STORAGE_FAILED)
+                << sl_err_code(err);
+            alarm(0);
+            return;
+        }
+        is_damaged_ = false;
+        {
+            Session session(engine);
+            for (const auto &[name, content] : contents_)
+                if (name != "gone" && !HasFatalFailure())
+                    CheckStream(&session, name, content);
+            EXPECT_EQ(session.Head("gone").err, SL_ERR_NOT_FOUND);
+        }
+        sl_engine_close(&engine);
+        outcomes->damaged += is_damaged_;
+        outcomes->whole += !is_damaged_;
+        alarm(0);
+    }
+
+    /* One bit of one file; false: the rule is broken. */
+    bool Flip(const std::string &file, uint64_t byte, unsigned bit, Outcomes *outcomes)
+    {
+        snprintf(current_case, sizeof(current_case), "SLUICE_DAMAGE_CASE=\"%s %llu %u\"",
+                 file.c_str(), static_cast<unsigned long long>(byte), bit);
+        std::unique_ptr<SimDisk> disk = disk_->Clone(byte);
+        disk->Flip(file, byte, bit);
+        CheckDisk(*disk, outcomes);
+        if (HasFailure())
+            ADD_FAILURE() << current_case;
+        return !HasFailure();
+    }
+    static void Print(const char *what, const Outcomes &outcomes)
+    {
+        printf("%s: cases=%llu refused=%llu whole=%llu damaged=%llu\n", what,
+               static_cast<unsigned long long>(outcomes.cases),
+               static_cast<unsigned long long>(outcomes.refused),
+               static_cast<unsigned long long>(outcomes.whole),
+               static_cast<unsigned long long>(outcomes.damaged));
+    }
+    /* Sectors with something in them are live; the others are padding, or free. */
+    static bool IsLive(const std::string &bytes, uint64_t at)
+    {
+        uint64_t begin = at / kSector * kSector;
+        return bytes.find_first_not_of('\0', begin) < begin + kSector;
+    }
+    std::vector<std::string> Files()
+    {
+        std::vector<std::string> files;
+        for (const std::string &file : disk_->Files())
+            if (!disk_->Bytes(file).empty())
+                files.push_back(file);
+        return files;
+    }
+    template <typename Change> void Damage(const std::string &what, const Change &change)
+    {
+        snprintf(current_case, sizeof(current_case), "%s", what.c_str());
+        std::unique_ptr<SimDisk> disk = disk_->Clone(1);
+        change(*disk);
+        CheckDisk(*disk, &outcomes_);
+        if (HasFailure())
+            FAIL() << what;
+    }
+
+    static std::unique_ptr<SimDisk> disk_;
+    static std::map<std::string, std::string> contents_;
+    static std::map<std::string, uint64_t> sequences_;
+    bool is_damaged_ = false;
+    Outcomes outcomes_;
+};
+
+std::unique_ptr<SimDisk> DamageTest::disk_;
+std::map<std::string, std::string> DamageTest::contents_;
+std::map<std::string, uint64_t> DamageTest::sequences_;
+
+} // namespace
+
+/* A lambda with commas in it is one argument of this, too. */
+#define DAMAGE(...) ASSERT_NO_FATAL_FAILURE(Damage(__VA_ARGS__))
+
+TEST_F(DamageTest, TheDirectoryIsWholeWithoutDamage)
+{
+    for (const std::string &file : Files())
+        printf("%s %zu bytes\n", file.c_str(), disk_->Bytes(file).size());
+    std::unique_ptr<SimDisk> disk = disk_->Clone(1);
+    CheckDisk(*disk, &outcomes_);
+    EXPECT_EQ(outcomes_.whole, 1u);
+    EXPECT_GE(SegmentFiles(), 2u);
+}
+
+TEST_F(DamageTest, OneCase)
+{
+    const char *text = getenv("SLUICE_DAMAGE_CASE");
+    char file[200];
+    unsigned long long byte = 0;
+    unsigned bit = 0;
+    if (text == nullptr || sscanf(text, "%199s %llu %u", file, &byte, &bit) != 3)
+        GTEST_SKIP() << "SLUICE_DAMAGE_CASE is not set";
+    EXPECT_TRUE(Flip(file, byte, bit, &outcomes_));
+    Print(file, outcomes_);
+}
+
+TEST_F(DamageTest, NoFlippedBitIsServedOrShortensAStream)
+{
+    const char *text = getenv("SLUICE_DAMAGE_STRIDE");
+    uint64_t stride = text == nullptr ? 97 : strtoull(text, nullptr, 10);
+    for (const std::string &file : Files()) {
+        std::string bytes = disk_->Bytes(file);
+        Outcomes outcomes;
+        uint64_t next = 0, sector = 0;
+        for (uint64_t at = 0; at < bytes.size() * 8; at++) {
+            bool live = IsLive(bytes, at / 8);
+            if (!live && at / 8 / kSector < sector)
+                continue; /* one flip in every other sector */
+            sector = at / 8 / kSector + 1;
+            if (!live && stride > 1 && sector % 16 != 0)
+                continue;
+            if (live && at < next)
+                continue;
+            next = at + stride;
+            ASSERT_TRUE(Flip(file, at / 8, at % 8, &outcomes));
+        }
+        Print(file.c_str(), outcomes);
+    }
+}
+
+TEST_F(DamageTest, NoMissingShortOrEmptiedFileShortensAStream)
+{
+    for (const std::string &file : Files()) {
+        std::string bytes = disk_->Bytes(file);
+        DAMAGE("missing " + file, [&](SimDisk &disk) { disk.Remove(file); });
+        for (uint64_t size = 0; size < bytes.size(); size += 1 + bytes.size() / 9)
+            DAMAGE("cut to " + std::to_string(size) + " " + file,
+                   [&](SimDisk &disk) { disk.SetBytes(file, bytes.substr(0, size)); });
+        DAMAGE("longer " + file,
+               [&](SimDisk &disk) { disk.SetBytes(file, bytes + std::string(100, 'x')); });
+        for (uint64_t at = 0; at < bytes.size(); at += 4096) {
+            std::string zeroed = bytes;
+            zeroed.replace(at, std::min<size_t>(4096, bytes.size() - at),
+                           std::min<size_t>(4096, bytes.size() - at), '\0');
+            if (zeroed == bytes)
+                continue;
+            DAMAGE("zeroed at " + std::to_string(at) + " " + file,
+                   [&](SimDisk &disk) { disk.SetBytes(file, zeroed); });
+        }
+    }
+    Print("files", outcomes_);
+}
+
+TEST_F(DamageTest, NoSwappedOrDoubledFileIsTakenForAnother)
+{
+    std::vector<std::string> files = Files();
+    for (const std::string &one : files)
+        for (const std::string &other : files) {
+            std::string from = disk_->Bytes(one), to = disk_->Bytes(other);
+            if (from == to)
+                continue;
+            /*
+             * Another file of the log in the place of the last one is what that was as a spare:
+             * when all writes to the last file are lost, nothing shows it.
+             */
+            bool is_recycled = one.find("/wal-") != std::string::npos &&
+                               to.find("record 3 of the log") != std::string::npos;
+            if (!is_recycled) {
+                DAMAGE(one + " in the place of " + other,
+                       [&](SimDisk &disk) { disk.SetBytes(other, from); });
+            }
+            if (one < other) {
+                DAMAGE(one + " swapped with " + other, [&](SimDisk &disk) {
+                    disk.SetBytes(other, from);
+                    disk.SetBytes(one, to);
+                });
+            }
+        }
+    Print("places", outcomes_);
+}
