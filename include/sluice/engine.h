@@ -25,8 +25,8 @@ enum {
 };
 
 /*
- * What one change may hold when log files have so many bytes: a change is one record, a record takes
- * at most half a file, and a part of that is for what goes with the payload.
+ * What one change may hold when log files have so many bytes: a change is one record, a record
+ * takes at most half a file, and a part of that is for what goes with the payload.
  */
 #define SL_PAYLOAD_BYTES_MAX(wal_file_bytes) ((wal_file_bytes) / 2 - (wal_file_bytes) / 16)
 
@@ -82,10 +82,10 @@ struct sl_engine_status {
 };
 
 /*
- * Reads a data directory back and starts the shard threads. Sets *engine, NULL on failure; the caller
- * closes it. What is wrong with the directory is logged with file and position.
- * Errors: INVALID_ARGUMENT; with a directory DATA_DIRECTORY DATA_CORRUPT DATA_LOCKED DATA_VERSION DATA_SHARDS
- * DATA_VOLATILE DATA_KIND STORAGE_FAILED DISK_FULL
+ * Reads a data directory back and starts the shard threads. Sets *engine, NULL on failure; the
+ * caller closes it. What is wrong with the directory is logged with file and position.
+ * Errors: INVALID_ARGUMENT; with a directory DATA_DIRECTORY DATA_CORRUPT DATA_LOCKED DATA_VERSION
+ * DATA_SHARDS DATA_VOLATILE DATA_KIND STORAGE_FAILED DISK_FULL
  */
 SL_NODISCARD enum sl_err sl_engine_open(const struct sl_engine_options *options,
                                         struct sl_engine **engine);

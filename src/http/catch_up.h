@@ -19,8 +19,8 @@ extern "C" {
 /* Answers the request of the exchange, whose query is filled, sooner or later. */
 void sl_catch_up_start(struct sl_exchange *exchange);
 /*
- * The reply has begun, and exchange->op has read the first piece of a page: sends that, then reads and
- * sends the rest. Nobody else drives the exchange any more.
+ * The reply has begun, and exchange->op has read the first piece of a page: sends that, then reads
+ * and sends the rest. Nobody else drives the exchange any more.
  */
 void sl_catch_up_send(struct sl_exchange *exchange, uint64_t page_end);
 

@@ -448,8 +448,8 @@ static bool fits(const struct sl_wal *wal, const struct frame_buffer *buffer, si
 }
 
 /*
- * Bytes of records that the open frame may hold so that it has a place whatever becomes of the disk: behind
- * the frame that is being written, and a WATERMARK. Locked.
+ * Bytes of records that the open frame may hold so that it has a place whatever becomes of the
+ * disk: behind the frame that is being written, and a WATERMARK. Locked.
  */
 static uint64_t placeable(const struct sl_wal *wal)
 {

@@ -521,8 +521,8 @@ static int look_around(struct sl_wal_files *files)
 }
 
 /*
- * The disk has no space for another file, but the last one has: the log goes on in it, over what a cut
- * write may have left, so that a full disk can be read and deleted from after a start.
+ * The disk has no space for another file, but the last one has: the log goes on in it, over what a
+ * cut write may have left, so that a full disk can be read and deleted from after a start.
  */
 static int resume(struct sl_wal_files *files, uint64_t position)
 {

@@ -64,16 +64,16 @@ SL_NODISCARD int sl_wal_files_cut(const struct sl_vfs *vfs, const char *director
                                   uint64_t file_size, uint64_t position);
 
 /*
- * The log has its end at `position`: every file from the next one on is a spare, whatever it holds. At least one
- * is ready on return, or take_resumed() has the last one. Files wholly before `keep_from` are not
- * needed. Errors: STORAGE_FAILED, DISK_FULL; *files is NULL then.
+ * The log has its end at `position`: every file from the next one on is a spare, whatever it holds.
+ * At least one is ready on return, or take_resumed() has the last one. Files wholly before
+ * `keep_from` are not needed. Errors: STORAGE_FAILED, DISK_FULL; *files is NULL then.
  */
 SL_NODISCARD enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup,
                                            uint64_t position, uint64_t keep_from,
                                            struct sl_wal_files **files);
 /*
- * Once, after open: the file that the log has its end in, when there is no space for another one; else
- * NULL. The caller closes it.
+ * Once, after open: the file that the log has its end in, when there is no space for another one;
+ * else NULL. The caller closes it.
  */
 struct sl_file *sl_wal_files_take_resumed(struct sl_wal_files *files);
 void sl_wal_files_close(struct sl_wal_files **files);

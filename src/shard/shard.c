@@ -239,8 +239,8 @@ static void fail_all(struct sl_shard *shard, struct sl_link *messages) SL_RUNS_O
 }
 
 /*
- * The log has failed. What waits for it is answered: nobody knows what became of it. From now on only what is
- * durable is shown, and nothing is changed.
+ * The log has failed. What waits for it is answered: nobody knows what became of it. From now on
+ * only what is durable is shown, and nothing is changed.
  */
 static void fail(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
@@ -450,8 +450,8 @@ static void destroy_streams(struct sl_shard *shard)
 }
 
 /*
- * The manifest learns how far the log was durable: if its end is lost, the next start knows. Without
- * it the start finds out by itself whatever can be found out.
+ * The manifest learns how far the log was durable: if its end is lost, the next start knows.
+ * Without it the start finds out by itself whatever can be found out.
  */
 static void close_log(struct sl_shard *shard)
 {

@@ -11,9 +11,10 @@
  * A turn   requests of every session that signalled, in bounded batches -> timer wheel -> commit ->
  *          gate -> waiting reads -> a slice of a flush -> sleep until the next signal or timer
  *
- * Durable  With a store every change is a record of the shard's log, an answer leaves when the log has it on
- *          the disk, and data moves to segments when there is much of it. Without one the log is missing and
- *          a change is durable as soon as it was applied: the rest is the same code.
+ * Durable  With a store every change is a record of the shard's log, an answer leaves when the log
+ *          has it on the disk, and data moves to segments when there is much of it. Without one the
+ *          log is missing and a change is durable as soon as it was applied: the rest is the same
+ *          code.
  */
 #ifndef SL_SHARD_SHARD_H
 #define SL_SHARD_SHARD_H
@@ -72,9 +73,9 @@ struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup);
  */
 SL_NODISCARD enum sl_err sl_shard_recover(struct sl_shard *shard);
 /*
- * After all shards recovered, before any of them starts; each in a thread of its own, one after the other: every
- * fork takes its reference at its source again; then, when all did, what was kept for forks that
- * are gone is removed.
+ * After all shards recovered, before any of them starts; each in a thread of its own, one after the
+ * other: every fork takes its reference at its source again; then, when all did, what was kept for
+ * forks that are gone is removed.
  */
 void sl_shard_pin_sources(struct sl_shard *shard);
 void sl_shard_collect(struct sl_shard *shard);

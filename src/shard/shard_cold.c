@@ -1,6 +1,6 @@
 /*
- * Cold reads: what is on the disk is read by a thread of the reader pool and answered by the shard. The
- * message belongs to the job until it comes back through the shard's inbox.
+ * Cold reads: what is on the disk is read by a thread of the reader pool and answered by the shard.
+ * The message belongs to the job until it comes back through the shard's inbox.
  */
 #include <string.h>
 

@@ -99,8 +99,8 @@ void sli_shard_add_removed(struct sl_shard *shard, const struct sl_stream *strea
 }
 
 /*
- * Takes about `max` out from the cursor on, and puts them into another table or frees them; false: that
- * was the last one.
+ * Takes about `max` out from the cursor on, and puts them into another table or frees them; false:
+ * that was the last one.
  */
 static bool take_removed(struct sl_table *table, struct sl_table *into, size_t max,
                          uint64_t *cursor)
@@ -166,7 +166,10 @@ static void begin_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
     struct sl_flush_setup setup = setup_of(shard, shard->setup.flusher);
-    /* First the mark: every change that is not behind it is in a stream that is captured from now on. */
+    /*
+     * First the mark: every change that is not behind it is in a stream that is captured from now
+     * on.
+     */
     flush->mark = sl_wal_durable_mark(shard->wal);
     shard->backup.flushing = shard->backup.task != NULL;
     flush->flush = sl_flush_begin(&setup);

@@ -39,8 +39,8 @@ struct sli_unpin {
 };
 
 /*
- * A stream that was removed and whose tombstone is in no installed segment yet: until then a crash may
- * bring its older segments back, so a compaction must not take it for dead.
+ * A stream that was removed and whose tombstone is in no installed segment yet: until then a crash
+ * may bring its older segments back, so a compaction must not take it for dead.
  */
 struct sli_removed {
     struct sl_table_node node;
@@ -56,8 +56,9 @@ enum sli_flush_step {
 };
 
 /*
- * A stream that changes is linked into `dirty`; a flush takes the whole list, copies each stream, and keeps it
- * in `captured` until the segment is there. A change on the way moves a captured stream to `dirty` again.
+ * A stream that changes is linked into `dirty`; a flush takes the whole list, copies each stream,
+ * and keeps it in `captured` until the segment is there. A change on the way moves a captured
+ * stream to `dirty` again.
  */
 struct sli_flush {
     enum sli_flush_step step;
@@ -288,8 +289,8 @@ size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
     SL_RUNS_ON(sl_role_shard);
 
 /*
- * When memory gets scarce and something was removed: moves what is left in mostly dead slabs together,
- * a slice of the streams per turn.
+ * When memory gets scarce and something was removed: moves what is left in mostly dead slabs
+ * together, a slice of the streams per turn.
  */
 void sli_shard_compact(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 

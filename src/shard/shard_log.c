@@ -106,7 +106,10 @@ static bool is_change(enum sl_request request)
            request == SL_REQUEST_DELETE || request == SL_REQUEST_CLEANUP;
 }
 
-/* There is room for its record; or none will be made, since the disk is full and it will be refused. */
+/*
+ * There is room for its record; or none will be made, since the disk is full and it will be
+ * refused.
+ */
 static bool can_be_handled(struct sl_shard *shard, const struct sl_message *message)
     SL_RUNS_ON(sl_role_shard)
 {

@@ -1,6 +1,6 @@
 /*
- * Recovery: the streams are what the entries of all segments and then the records of the log say. It
- * applies what was decided and never decides again.
+ * Recovery: the streams are what the entries of all segments and then the records of the log say.
+ * It applies what was decided and never decides again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -526,7 +526,10 @@ void sl_shard_pin_sources(struct sl_shard *shard)
     } while (cursor != 0);
 }
 
-/* Streams that were kept for forks which are gone. They are put aside first: removing moves buckets. */
+/*
+ * Streams that were kept for forks which are gone. They are put aside first: removing moves
+ * buckets.
+ */
 void sl_shard_collect(struct sl_shard *shard)
 {
     struct sl_buffer gone = { NULL, 0, 0 };

@@ -54,7 +54,10 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
     return *err == SL_OK ? stream : NULL;
 }
 
-/* Buckets are chosen by the low bits, which all ids of a shard share: the high ones are brought down. */
+/*
+ * Buckets are chosen by the low bits, which all ids of a shard share: the high ones are brought
+ * down.
+ */
 uint64_t sli_shard_id_hash(uint64_t id)
 {
     uint64_t mixed = id * UINT64_C(0x9e3779b97f4a7c15);

@@ -25,13 +25,13 @@ class Rounds:
         self.args, self.noun = args, noun
         self.folder = pathlib.Path(args.dir or tempfile.mkdtemp(prefix="sluice-rounds-"))
         self.folder.mkdir(exist_ok=True)
-        self.library = preload.build(self.folder)
+        self.shim = preload.build(self.folder)
         self.deadline = time.monotonic() + args.seconds if args.seconds else None
         self.runs = self.failed = self.acknowledged = self.bytes_read = 0
 
     def run(self, name, **settings):
         """One round. Returns its calls."""
-        one = Round(self.args.binary, self.folder / name.replace(" ", "-"), self.library,
+        one = Round(self.args.binary, self.folder / name.replace(" ", "-"), self.shim,
                     without=self.args.without)
         calls = one.run(**settings)
         self.runs += 1

@@ -243,7 +243,7 @@ class Load:
         try:
             stream = name.stream
             if stream is None or stream.gone or stream.fork_at is None:
-                time.sleep(0.001)
+                time.sleep(0.001)  # nothing to follow: the writers get the processor to make something
             elif self.rng.random() < 0.5:
                 self.actor.read(stream, self.rng.choice((None, self.offset(stream))), live=True)
             else:

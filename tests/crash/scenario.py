@@ -27,7 +27,7 @@ class Round:
     """One run of the scenario in a folder of its own."""
 
     def __init__(self, binary, folder, library, options=TINY, without=()):
-        self.binary, self.folder, self.library, self.options = binary, folder, library, options
+        self.binary, self.folder, self.shim, self.options = binary, folder, library, options
         self.without = without  # actions to leave out, to narrow a failure down
         self.data, self.log = folder / "data", folder / "calls.log"
         self.data.mkdir(parents=True)
@@ -65,7 +65,7 @@ class Round:
             server.kill()
 
     def second(self, may_die, may_fail, settings):
-        environment = preload.environment(self.library, self.data, self.log, **settings)
+        environment = preload.environment(self.shim, self.data, self.log, **settings)
         server = self.start(environment)
         try:
             server.wait_ready()

@@ -42,7 +42,7 @@ class Verifier:
             if response.status != 410 or stream.may_be_referenced() or (
                     time.monotonic() > deadline):
                 break
-            time.sleep(0.02)
+            time.sleep(0.02)  # a source goes a little after its last fork: asked until then
         if response.status not in (404, 410):
             self.judge.violation(VANISHED, f"{what}: is back: {response}")
         elif response.status == 404 and stream.surely_referenced():

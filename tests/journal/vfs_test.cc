@@ -186,8 +186,10 @@ TEST_P(Vfs, LocksOutASecondOpener)
 TEST_P(Vfs, DirectWritesAreWholeBlocks)
 {
     VfsFile file(vfs_, At("a"), kNew | SL_VFS_DIRECT | SL_VFS_SYNC);
-    if (file.error() == EINVAL)
-        GTEST_SKIP() << "the file system of " << root_ << " refuses direct files";
+    if (file.error() == EINVAL) { /* a file system may refuse, and then leaves nothing behind */
+        EXPECT_EQ(VfsFile(vfs_, At("a"), kNew | SL_VFS_SYNC).error(), 0);
+        return;
+    }
     ASSERT_EQ(file.error(), 0);
     AlignedBytes block(2 * SL_DISK_BLOCK_BYTES, 'x');
     EXPECT_EQ(file.Write(block, 0), 0);
@@ -277,8 +279,7 @@ TEST(VfsPosix, KnowsWhatForgets)
 TEST(VfsPosix, AFullDiskIsAnError)
 {
     VfsFile file(sl_vfs_posix(), "/dev/full", SL_VFS_WRITE);
-    if (file.error() != 0)
-        GTEST_SKIP() << "no /dev/full";
+    ASSERT_EQ(file.error(), 0);
     EXPECT_EQ(file.Write("x", 0), ENOSPC);
 }
 

@@ -28,7 +28,8 @@ class TemporaryDirectory
   public:
     TemporaryDirectory()
     {
-        std::string name = (std::filesystem::temp_directory_path() / "sluice-XXXXXX").string();
+        const std::string any(6, 'X'); /* mkdtemp() puts a name there that is not taken */
+        std::string name = (std::filesystem::temp_directory_path() / ("sluice-" + any)).string();
         EXPECT_NE(mkdtemp(name.data()), nullptr);
         path_ = name;
     }
