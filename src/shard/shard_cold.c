@@ -84,6 +84,7 @@ static void on_chunk(void *context, const struct sl_chunk *chunk)
             read->err = SL_ERR_INVALID_OFFSET;
         copy_wanted(read, chunk);
     }
+    read->check_start = read->check_start && chunk_end <= read->start; /* until it was seen */
     if (read->resolve || read->check_start)
         read->starts_message = chunk_ends_message(chunk);
 }

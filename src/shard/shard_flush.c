@@ -285,9 +285,19 @@ static bool capture(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 
 /* ---- install ---- */
 
+/* Nothing is lost: the old segments and the log are there. */
+static void log_failure(const struct sl_shard *shard, const char *event, enum sl_err err)
+    SL_RUNS_ON(sl_role_shard)
+{
+    if (err != SL_ERR_CANCELLED)
+        sl_log(SL_LOG_WARN, "shard", event, "shard=%u code=%s retry_ms=%d", shard->setup.index,
+               sl_err_code(err), RETRY_MS);
+}
+
 static void flush_failed(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
+    log_failure(shard, "flush_failed", sl_flush_error(flush->flush));
     flush->removed_cursor = 0;
     (void)take_removed(&flush->removed, &shard->removed, SIZE_MAX, &flush->removed_cursor);
     sl_link_splice_back(&flush->captured, &flush->todo);
@@ -534,6 +544,7 @@ static bool step_merge(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     if (state == SL_FLUSH_WRITING)
         return false;
     if (state == SL_FLUSH_FAILED) {
+        log_failure(shard, "compaction_failed", sl_compaction_error(merge->compaction));
         sl_compaction_destroy(&merge->compaction);
         merge->input_count = 0;
         merge->not_before_ms = shard->now.running_ms + RETRY_MS;

@@ -538,7 +538,7 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
     if (err == SL_OK && plan->resolve && stream->lost_source && plan->anchor < stream->log.base)
         err = SL_ERR_DATA_DAMAGED;
     if (err == SL_OK) {
-        sli_shard_pin(shard, stream);
+        stream->forks++;
         plan->shard = shard->setup.index;
         plan->source_id = stream->id;
         plan->lineage =

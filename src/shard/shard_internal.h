@@ -119,7 +119,7 @@ struct sl_shard {
     struct sl_inbox cold_in; /* cold reads that are done */
     struct sl_wal *wal;      /* owned, or NULL: in memory */
     struct sl_catalog *catalog; /* owned, or NULL: in memory */
-    bool failed;                /* the log has failed; any thread reads it */
+    bool failed;                /* the log has failed */
     bool disk_full;             /* data is refused in this turn */
     bool unpins_held;           /* there was no room in the log for what an unpin may remove */
     uint64_t torn_bytes;        /* cut off at the start */
@@ -278,8 +278,7 @@ void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream, enum sl_
 /* The same without a record, for replay and for remove. */
 void sli_shard_soften(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard);
 void sli_shard_take_out(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard);
-/* One fork more that reads from the stream, or one less. */
-void sli_shard_pin(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard);
+/* One fork less that reads from the stream; the last one may remove it. */
 void sli_shard_unpin(struct sl_shard *shard, uint64_t stream_id) SL_RUNS_ON(sl_role_shard);
 /* Frees a removed stream that no message in the gate points to. */
 void sli_shard_free_settled(struct sl_shard *shard, struct sl_stream *stream)

@@ -501,7 +501,7 @@ static void pin_source(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS
     struct sl_origin *origin = stream->origin;
     struct sl_stream *source = find_on(shard, origin->source_shard, origin->source_id);
     if (source != NULL)
-        sli_shard_pin(shard->setup.peers[origin->source_shard], source);
+        source->forks++;
     else
         origin->source_id = 0; /* nobody to give a reference back to */
     if (source != NULL && has_ancestors(shard, origin))

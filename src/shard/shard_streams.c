@@ -156,12 +156,6 @@ void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream, enum sl_
     sli_shard_free_settled(shard, stream);
 }
 
-void sli_shard_pin(struct sl_shard *shard, struct sl_stream *stream)
-{
-    (void)shard;
-    stream->forks++;
-}
-
 void sli_shard_unpin(struct sl_shard *shard, uint64_t stream_id)
 {
     struct sl_stream *stream = sli_shard_by_id(shard, stream_id);

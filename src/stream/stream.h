@@ -11,7 +11,7 @@
  *             durable_tail and durable_closed, which follow when the change is durable.
  *
  * States      open -> closed            sl_stream_apply_append() with close
- *             any -> soft-deleted       sl_stream_soften(): removed while forks read from it
+ *             any -> soft-deleted       sli_shard_soften(): removed while forks read from it
  *             any -> gone               sl_stream_destroy()
  *
  * Invariants  (1) log.base <= log.hot, log.base <= durable_tail <= sl_log_end(log)

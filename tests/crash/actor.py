@@ -95,6 +95,17 @@ class Actor:
 
     # writing
 
+    def append_as(self, producer, operation):
+        """The same of a producer, who remembers what has to be sent again."""
+        producer.retry = operation
+        try:
+            self.append(operation)
+        except NoAnswer as none:
+            if not none.maybe:
+                producer.retry = None
+            raise
+        producer.retry = None
+
     def append(self, operation, headers=None):
         """Sends it; its outcome and what follows from it are noted. Raises NoAnswer."""
         stream, what = operation.stream, f"append {operation.tag}"

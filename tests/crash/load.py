@@ -176,14 +176,7 @@ class Load:
             epoch, seq = epoch + 1, 0
         operation = self.model.new_operation(stream, self.writer, make, closes=closes,
                                              producer=(producer, epoch, seq))
-        producer.retry = operation
-        try:
-            self.actor.append(operation)
-        except NoAnswer as none:
-            if not none.maybe:
-                producer.retry = None
-            raise
-        producer.retry = None
+        self.actor.append_as(producer, operation)
 
     def probe(self, stream):
         """Duplicates, gaps and stale epochs, on purpose."""

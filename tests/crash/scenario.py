@@ -214,14 +214,7 @@ class Script:
         operation = self.model.new_operation(stream, self.actor.writer,
                                              self.maker(stream.content_type, size),
                                              producer=(producer, epoch, seq))
-        producer.retry = operation
-        try:
-            self.actor.append(operation)
-        except NoAnswer as none:
-            if not none.maybe:
-                producer.retry = None
-            raise
-        producer.retry = None
+        self.actor.append_as(producer, operation)
 
     def fork(self, index, source_index, sub=0, size=0):
         source = self.stream(source_index)
