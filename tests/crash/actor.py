@@ -96,7 +96,7 @@ class Actor:
     # writing
 
     def append_as(self, producer, operation):
-        """The same of a producer, who remembers what has to be sent again."""
+        """Appends as a producer, who remembers what has to be sent again. Raises NoAnswer."""
         producer.retry = operation
         try:
             self.append(operation)

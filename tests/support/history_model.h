@@ -12,6 +12,7 @@
 #define SL_TESTS_HISTORY_MODEL_H
 
 #include "support/engine_fixture.h"
+#include "support/producer_model.h"
 
 #include <deque>
 #include <map>
@@ -152,36 +153,13 @@ inline HistoryReply HistoryAppend(HistoryStream *stream, const HistoryChange &ch
     };
     bool has_data = !change.pieces.empty();
     if (stream->closed) {
-        bool closer = want.has_producer && !stream->closer_id.empty() &&
-                      want.producer_id == stream->closer_id && want.epoch == stream->closer_epoch &&
-                      want.sequence == stream->closer_sequence;
-        reply.duplicate = closer;
-        reply.producer_sequence = closer ? want.sequence : 0;
-        reply.producer_epoch = closer ? want.epoch : 0;
-        return !closer && (has_data || want.has_producer) ? refuse(SL_ERR_STREAM_CLOSED) : reply;
+        AnswerOfClosed(*stream, want, has_data, &reply);
+        return reply;
     }
     if (has_data && want.content_type != stream->content_type)
         return refuse(SL_ERR_CONTENT_TYPE_MISMATCH);
-    if (want.has_producer) {
-        auto known = stream->producers.find(want.producer_id);
-        bool is_new = known == stream->producers.end();
-        uint64_t epoch = is_new ? want.epoch : known->second.first;
-        uint64_t expected = is_new ? 0 : known->second.second + 1;
-        reply.producer_epoch = epoch;
-        if (want.epoch < epoch)
-            return refuse(SL_ERR_EPOCH_FENCED);
-        if (want.epoch > epoch && want.sequence != 0)
-            return refuse(SL_ERR_INVALID_PRODUCER_STATE);
-        if (want.epoch == epoch && want.sequence > expected) {
-            reply.expected_sequence = expected;
-            return refuse(SL_ERR_SEQUENCE_GAP);
-        }
-        if (want.epoch == epoch && want.sequence < expected) {
-            reply.duplicate = true;
-            reply.producer_sequence = expected - 1;
-            return reply;
-        }
-    }
+    if (want.has_producer && IsAnsweredToProducer(*stream, want, &reply))
+        return reply;
     if (has_data && want.has_seq && stream->seq && want.seq <= *stream->seq)
         return refuse(SL_ERR_SEQ_ORDERING_VIOLATION);
     if (has_data)
