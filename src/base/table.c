@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
+enum { SPLITS_AHEAD = 8 }; /* at most the size of the first segment */
+
 static unsigned bit_length(uint64_t value)
 {
     return value == 0 ? 0 : 64 - (unsigned)__builtin_clzll(value);
@@ -52,17 +54,31 @@ void sl_table_deinit(struct sl_table *table)
     *table = (struct sl_table){ .count = 0 };
 }
 
+/* Adds empty ones, up to `count`. */
+static void add_buckets(struct sl_table *table, size_t count)
+{
+    unsigned last = segment_of(count - 1);
+    unsigned first = table->buckets == 0 ? 0 : segment_of(table->buckets - 1) + 1;
+    SL_ASSERT(last < SL_TABLE_SEGMENTS);
+    for (unsigned i = first; i <= last; i++)
+        table->segments[i] = sl_memory_zalloc(segment_size(i) * sizeof(*table->segments[i]));
+    table->buckets = count;
+}
+
+/* The bucket that will be split to make this one. */
+static size_t split_from(size_t bucket)
+{
+    return bucket - ((size_t)1 << (bit_length(bucket) - 1));
+}
+
 /* Adds one bucket and moves into it what belongs there from the bucket it splits. */
 static void split_one(struct sl_table *table)
 {
     size_t bucket = table->buckets;
-    unsigned segment = segment_of(bucket);
-    SL_ASSERT(segment < SL_TABLE_SEGMENTS);
-    if (table->segments[segment] == NULL)
-        table->segments[segment] =
-            sl_memory_zalloc(segment_size(segment) * sizeof(*table->segments[segment]));
-    table->buckets++;
-    struct sl_table_node **from = slot_of(table, bucket - ((size_t)1 << (bit_length(bucket) - 1)));
+    add_buckets(table, bucket + 1);
+    /* Splits wait for memory and for nothing else, and it is known which ones come. */
+    __builtin_prefetch(*slot_of(table, split_from(bucket + SPLITS_AHEAD)));
+    struct sl_table_node **from = slot_of(table, split_from(bucket));
     struct sl_table_node **to = slot_of(table, bucket);
     while (*from != NULL) {
         struct sl_table_node *node = *from;
@@ -76,12 +92,16 @@ static void split_one(struct sl_table *table)
     }
 }
 
+void sl_table_reserve(struct sl_table *table, size_t count)
+{
+    SL_ASSERT(table->buckets == 0);
+    add_buckets(table, count > segment_size(0) ? count : segment_size(0));
+}
+
 void sl_table_insert(struct sl_table *table, struct sl_table_node *node, uint64_t hash)
 {
-    if (table->buckets == 0) {
-        table->segments[0] = sl_memory_zalloc(segment_size(0) * sizeof(*table->segments[0]));
-        table->buckets = segment_size(0);
-    }
+    if (table->buckets == 0)
+        add_buckets(table, segment_size(0));
     if (table->count >= table->buckets)
         split_one(table);
     struct sl_table_node **slot = slot_of(table, bucket_of(table, hash));
@@ -105,6 +125,23 @@ void sl_table_remove(struct sl_table *table, struct sl_table_node *node)
 struct sl_table_node *sl_table_bucket(const struct sl_table *table, uint64_t hash)
 {
     return table->buckets == 0 ? NULL : *slot_of(table, bucket_of(table, hash));
+}
+
+struct sl_table_node *sl_table_at(const struct sl_table *table, size_t index)
+{
+    SL_ASSERT(index < table->buckets);
+    return *slot_of(table, index);
+}
+
+void sl_table_prefetch_slot(const struct sl_table *table, uint64_t hash)
+{
+    if (table->buckets != 0)
+        __builtin_prefetch(slot_of(table, bucket_of(table, hash)));
+}
+
+void sl_table_prefetch_node(const struct sl_table *table, uint64_t hash)
+{
+    __builtin_prefetch(sl_table_bucket(table, hash));
 }
 
 static uint64_t reverse_bits(uint64_t value)
@@ -132,9 +169,9 @@ struct sl_table_node *sl_table_walk(const struct sl_table *table, uint64_t *curs
 
 size_t sl_table_memory(const struct sl_table *table)
 {
-    size_t bytes = 0;
-    for (unsigned i = 0; i < SL_TABLE_SEGMENTS; i++)
-        if (table->segments[i] != NULL)
-            bytes += segment_size(i) * sizeof(*table->segments[i]);
-    return bytes;
+    if (table->buckets == 0)
+        return 0;
+    /* The first segment and the second have one size, every other one that of all before it. */
+    unsigned last = segment_of(table->buckets - 1);
+    return (segment_size(last) << (last > 0)) * sizeof(*table->segments[0]);
 }

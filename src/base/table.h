@@ -46,11 +46,24 @@ void sl_table_deinit(struct sl_table *table);
 
 void sl_table_insert(struct sl_table *table, struct sl_table_node *node, uint64_t hash);
 
+/* Room for `count` nodes, at once. The table is empty. */
+void sl_table_reserve(struct sl_table *table, size_t count);
+
 /* The node is in the table. */
 void sl_table_remove(struct sl_table *table, struct sl_table_node *node);
 
 /* First node of the bucket of `hash`, NULL if empty; follow `next` and compare hash and key. */
 struct sl_table_node *sl_table_bucket(const struct sl_table *table, uint64_t hash);
+
+/*
+ * The bucket of `hash` will be looked at soon: asks memory for its slot, and, once that is there,
+ * for its first node. What waits for memory, in a table of millions, waits for these two.
+ */
+void sl_table_prefetch_slot(const struct sl_table *table, uint64_t hash);
+void sl_table_prefetch_node(const struct sl_table *table, uint64_t hash);
+
+/* First node of bucket `index` of table->buckets, or NULL: to see all while nothing changes. */
+struct sl_table_node *sl_table_at(const struct sl_table *table, size_t index);
 
 /*
  * One bucket of a walk: returns its first node (or NULL) and moves *cursor, which starts at 0, to

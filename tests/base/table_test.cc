@@ -76,6 +76,57 @@ TEST_F(Table, FindsEverythingWhileGrowingAndAfterRemovals)
     EXPECT_EQ(table_.count, 1500u);
 }
 
+TEST_F(Table, SaysHowMuchMemoryItsBucketsTake)
+{
+    EXPECT_EQ(sl_table_memory(&table_), 0u);
+    for (uint64_t key = 0; key < 100; key++) {
+        size_t room = 8; /* buckets; twice as many when one more item comes than there are */
+        while (room <= key)
+            room *= 2;
+        add(key, key);
+        ASSERT_EQ(sl_table_memory(&table_), room * sizeof(void *)) << key + 1 << " items";
+    }
+}
+
+TEST_F(Table, AReservedTableIsLikeAGrownOne)
+{
+    for (size_t room : { 0, 1, 8, 9, 1000 }) {
+        sl_table_reserve(&table_, room);
+        EXPECT_EQ(table_.buckets, std::max<size_t>(room, 8));
+        size_t memory = sl_table_memory(&table_);
+        EXPECT_GE(memory, room * sizeof(void *));
+        for (uint64_t key = 0; key < room; key++)
+            add(key, key * UINT64_C(0x9e3779b97f4a7c15));
+        EXPECT_EQ(sl_table_memory(&table_), memory) << "grows only beyond what was reserved";
+        for (uint64_t key = room; key < 2000; key++)
+            add(key, key * UINT64_C(0x9e3779b97f4a7c15));
+        for (uint64_t key = 0; key < 2000; key++)
+            ASSERT_TRUE(contains(key, key * UINT64_C(0x9e3779b97f4a7c15))) << key;
+        size_t seen = 0;
+        for (size_t i = 0; i < table_.buckets; i++)
+            for (auto *node = sl_table_at(&table_, i); node != nullptr; node = node->next)
+                seen++;
+        EXPECT_EQ(seen, 2000u);
+        for (uint64_t key = 0; key < 2000; key++)
+            remove(key);
+        sl_table_deinit(&table_);
+    }
+}
+
+TEST_F(Table, MayBeAskedToPrefetchAnything)
+{
+    for (uint64_t hash : { uint64_t{ 0 }, UINT64_MAX }) {
+        sl_table_prefetch_slot(&table_, hash);
+        sl_table_prefetch_node(&table_, hash);
+    }
+    add(1, 1);
+    for (uint64_t hash : { uint64_t{ 0 }, uint64_t{ 1 }, UINT64_MAX }) {
+        sl_table_prefetch_slot(&table_, hash);
+        sl_table_prefetch_node(&table_, hash);
+    }
+    EXPECT_TRUE(contains(1, 1));
+}
+
 TEST_F(Table, KeepsApartWhatSharesAHash)
 {
     for (uint64_t key = 0; key < 50; key++)
