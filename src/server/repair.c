@@ -13,7 +13,6 @@ enum {
     REPLACED_ROUNDS_MAX = 64,  /* of dropping segments that others replaced */
     /* Numbers that a lost manifest may have given to streams that left no trace. */
     IDS_MARGIN = 1 << 24,
-    ID_SHARD_BITS = 8, /* of a stream id, as the shard room makes them */
 };
 
 static enum sl_exit_code refuse(unsigned index, const char *why)
@@ -594,7 +593,7 @@ static void settle_segments(const struct sl_store *store, unsigned index,
         };
         sl_shard_check_run(&check);
         manifest->durable_lsn = check.lsn_max;
-        manifest->last_id = (check.id_max >> ID_SHARD_BITS) + IDS_MARGIN;
+        manifest->last_id = (check.id_max >> SL_STREAM_ID_SHARD_BITS) + IDS_MARGIN;
         again = drop_replaced(&check, manifest);
         sl_shard_check_deinit(&check);
     }

@@ -27,11 +27,6 @@ static const char todo_quarantine[] = "sluice fsck --quarantine, or restore a ba
 
 /* ---- streams ---- */
 
-static uint64_t id_hash(uint64_t id)
-{
-    return id * UINT64_C(0x9e3779b97f4a7c15) ^ id >> 32;
-}
-
 static uint64_t name_hash(struct sl_bytes name)
 {
     const struct sl_hash_key key = { 0, 0 };
@@ -40,7 +35,7 @@ static uint64_t name_hash(struct sl_bytes name)
 
 struct sl_check_stream *sl_shard_check_find(const struct sl_shard_check *check, uint64_t id)
 {
-    struct sl_table_node *node = sl_table_bucket(&check->streams, id_hash(id));
+    struct sl_table_node *node = sl_table_bucket(&check->streams, sl_stream_id_hash(id));
     for (; node != NULL; node = node->next) {
         struct sl_check_stream *stream = SL_OBJECT(node, struct sl_check_stream, by_id);
         if (stream->id == id)
@@ -56,7 +51,7 @@ struct sl_check_stream *sl_shard_check_add(struct sl_shard_check *check, uint64_
         return stream;
     stream = sl_memory_zalloc(sizeof(*stream));
     stream->id = id;
-    sl_table_insert(&check->streams, &stream->by_id, id_hash(id));
+    sl_table_insert(&check->streams, &stream->by_id, sl_stream_id_hash(id));
     if (id > check->id_max)
         check->id_max = id;
     return stream;

@@ -95,7 +95,7 @@ void sli_shard_add_removed(struct sl_shard *shard, const struct sl_stream *strea
 {
     struct sli_removed *removed = sl_memory_alloc(sizeof(*removed));
     *removed = (struct sli_removed){ .tombstone = { .id = stream->id, .lsn = stream->last_lsn } };
-    sl_table_insert(&shard->removed, &removed->node, sli_shard_id_hash(stream->id));
+    sl_table_insert(&shard->removed, &removed->node, sl_stream_id_hash(stream->id));
 }
 
 /*
@@ -136,7 +136,7 @@ void sli_shard_drop_removed(struct sl_shard *shard)
 
 static bool is_removed(const struct sl_table *table, uint64_t id)
 {
-    struct sl_table_node *node = sl_table_bucket(table, sli_shard_id_hash(id));
+    struct sl_table_node *node = sl_table_bucket(table, sl_stream_id_hash(id));
     for (; node != NULL; node = node->next)
         if (SL_OBJECT(node, struct sli_removed, node)->tombstone.id == id)
             return true;

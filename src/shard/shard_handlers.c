@@ -100,7 +100,7 @@ static void create_stream(struct sl_shard *shard, struct sl_message *message)
         .content_type = message->config.content_type,
         .config = &message->config,
         .lifetime_inherited = inherits_lifetime(create),
-        .id = ++shard->ids << SLI_SHARD_BITS | shard->setup.index,
+        .id = ++shard->ids << SL_STREAM_ID_SHARD_BITS | shard->setup.index,
         .base = create->fork ? message->fork.position : 0,
         .origin = origin_create(message),
     };

@@ -19,8 +19,6 @@
 extern "C" {
 #endif
 
-enum { SLI_SHARD_BITS = 8 }; /* of a stream id, so that ids of different shards differ */
-
 /* The shard's end of one session. */
 struct sli_lane {
     struct sl_ring *requests; /* borrowed */
@@ -266,7 +264,6 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
 /* NULL: there is no such stream any more. */
 struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
     SL_RUNS_ON(sl_role_shard);
-uint64_t sli_shard_id_hash(uint64_t id);
 /* The stream in the table of names, whatever has become of it; or NULL. */
 struct sl_stream *sli_shard_by_name(const struct sl_shard *shard, uint64_t hash,
                                     struct sl_bytes name) SL_RUNS_ON(sl_role_shard);

@@ -81,7 +81,7 @@ static void on_entry(void *context, struct sl_segment *segment, const struct sl_
     stream->state_segment = segment;
     stream->durable_tail = end;
     stream->durable_created = true;
-    sl_table_insert(&shard->by_id, &stream->by_id, sli_shard_id_hash(stream->id));
+    sl_table_insert(&shard->by_id, &stream->by_id, sl_stream_id_hash(stream->id));
 }
 
 static void on_tombstone(void *context, struct sl_segment *segment,
@@ -190,8 +190,8 @@ static void name_streams(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
             stream->state_segment->live_entries++;
             if (stream->soft_deleted && stream->lifetime != NULL)
                 sl_timer_clear(&stream->lifetime->timer);
-            if (stream->id >> SLI_SHARD_BITS > shard->ids)
-                shard->ids = stream->id >> SLI_SHARD_BITS;
+            if (stream->id >> SL_STREAM_ID_SHARD_BITS > shard->ids)
+                shard->ids = stream->id >> SL_STREAM_ID_SHARD_BITS;
         }
     } while (cursor != 0);
     sl_table_deinit(&found);
@@ -253,8 +253,8 @@ static const char *replay_create(struct sl_shard *shard, const struct sl_record 
         sl_stream_destroy(&stream, &shard->media);
         return "a stream is made under a name that is taken";
     }
-    if (stream->id >> SLI_SHARD_BITS > shard->ids)
-        shard->ids = stream->id >> SLI_SHARD_BITS;
+    if (stream->id >> SL_STREAM_ID_SHARD_BITS > shard->ids)
+        shard->ids = stream->id >> SL_STREAM_ID_SHARD_BITS;
     *created = stream;
     return NULL;
 }

@@ -54,19 +54,9 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
     return *err == SL_OK ? stream : NULL;
 }
 
-/*
- * Buckets are chosen by the low bits, which all ids of a shard share: the high ones are brought
- * down.
- */
-uint64_t sli_shard_id_hash(uint64_t id)
-{
-    uint64_t mixed = id * UINT64_C(0x9e3779b97f4a7c15);
-    return mixed ^ mixed >> 32;
-}
-
 struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
 {
-    for (struct sl_table_node *node = sl_table_bucket(&shard->by_id, sli_shard_id_hash(id));
+    for (struct sl_table_node *node = sl_table_bucket(&shard->by_id, sl_stream_id_hash(id));
          node != NULL; node = node->next) {
         struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
         if (stream->id == id)
@@ -79,7 +69,7 @@ void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t ha
 {
     size_t before = sl_table_memory(&shard->names) + sl_table_memory(&shard->by_id);
     sl_table_insert(&shard->names, &stream->by_name, hash);
-    sl_table_insert(&shard->by_id, &stream->by_id, sli_shard_id_hash(stream->id));
+    sl_table_insert(&shard->by_id, &stream->by_id, sl_stream_id_hash(stream->id));
     sl_account_add(shard->setup.account, sl_table_memory(&shard->names) +
                                              sl_table_memory(&shard->by_id) - before +
                                              sl_stream_memory(stream));

@@ -98,6 +98,18 @@ struct sl_origin {
     char source[1]; /* name; allocated behind */
 };
 
+/* A stream id is a number that its shard counts up, and below it that of the shard. */
+enum { SL_STREAM_ID_SHARD_BITS = 8 };
+
+/*
+ * For tables of the streams of one shard, which choose buckets by the low bits: streams that were
+ * made one after the other are neighbours there, as they are in the log.
+ */
+static inline uint64_t sl_stream_id_hash(uint64_t id)
+{
+    return id >> SL_STREAM_ID_SHARD_BITS;
+}
+
 struct sl_stream {
     struct sl_table_node by_name;
     struct sl_table_node by_id;
