@@ -8,10 +8,10 @@
 #include "base/memory.h"
 #include "journal/frame.h"
 #include "journal/wal_files.h"
+#include "journal/wal_reader.h"
 
 enum {
-    WINDOW_SIZE_BYTES = 2 * 1024 * 1024, /* one read; a larger frame has a larger window */
-    FILES_CAPACITY_MIN = 16,             /* of the list of files */
+    FILES_CAPACITY_MIN = 16, /* of the list of files */
 };
 
 /* What stands at a place in the log. */
@@ -22,101 +22,17 @@ enum finding {
     UNREADABLE, /* the scan is over: IO */
 };
 
-/* Reads files from the front to the back. */
-struct reader {
-    struct sl_file *file; /* owned; NULL: there is no file of this number */
-    uint64_t number;      /* of the file */
-    bool selected;        /* the two above count */
-    bool wrong_size;    /* files are made whole and never change their size: this one is damaged */
-    bool buffered;      /* direct reads are refused */
-    uint8_t *window;    /* owned, aligned; bytes of the file */
-    size_t capacity;    /* bytes of the window */
-    uint64_t window_at; /* where in the file it begins */
-    size_t window_size; /* bytes that count */
-};
-
 struct walk {
-    struct sl_wal_scan *scan; /* borrowed */
-    struct reader reader;
-    struct sl_frame frame; /* the last GOOD or CUT one */
-    const uint8_t *body;   /* borrowed from the window: of a GOOD one */
-    uint64_t *numbers;     /* owned; of the files from the end on, sorted */
-    size_t count;          /* of numbers */
-    size_t capacity;       /* of numbers */
+    struct sl_wal_scan *scan;     /* borrowed */
+    struct sl_wal_reader *reader; /* owned */
+    struct sl_frame frame;        /* the last GOOD or CUT one */
+    const uint8_t *body;          /* borrowed from the window: of a GOOD one */
+    uint64_t *numbers;            /* owned; of the files from the end on, sorted */
+    size_t count;                 /* of numbers */
+    size_t capacity;              /* of numbers */
 };
 
 /* ---- reading ---- */
-
-static void deselect(struct reader *reader)
-{
-    if (reader->file != NULL)
-        reader->file->vfs->close(reader->file);
-    reader->file = NULL;
-    reader->selected = false;
-    reader->window_size = 0;
-}
-
-/* Direct, because the page cache may show what the disk never took. */
-static int select_file(struct walk *walk, uint64_t number)
-{
-    struct reader *reader = &walk->reader;
-    const struct sl_vfs *vfs = walk->scan->vfs;
-    if (reader->selected && reader->number == number)
-        return 0;
-    deselect(reader);
-    char name[SL_WAL_FILE_NAME_SIZE];
-    char path[SL_PATH_SIZE_MAX];
-    sl_wal_file_name(number, name);
-    if (!sl_path_join(path, walk->scan->directory, name))
-        return ENAMETOOLONG;
-    int error = EINVAL;
-    if (!reader->buffered)
-        error = vfs->open(vfs, path, SL_VFS_DIRECT, &reader->file);
-    if (error == EINVAL) {
-        reader->buffered = true;
-        error = vfs->open(vfs, path, 0, &reader->file);
-    }
-    if (error != 0)
-        reader->file = NULL;
-    uint64_t size = walk->scan->file_size;
-    reader->number = number;
-    reader->selected = error == 0 || error == ENOENT;
-    if (error == 0)
-        error = reader->file->vfs->size(reader->file, &size);
-    reader->wrong_size = size != walk->scan->file_size;
-    return error == ENOENT ? 0 : error;
-}
-
-/* Makes the window begin at `offset` and keeps what it has of that. */
-static int fill_window(struct walk *walk, uint64_t offset, size_t size)
-{
-    struct reader *reader = &walk->reader;
-    size_t kept = 0;
-    if (offset >= reader->window_at && offset < reader->window_at + reader->window_size)
-        kept = (size_t)(reader->window_at + reader->window_size - offset);
-    const uint8_t *from = reader->window + (kept == 0 ? 0 : offset - reader->window_at);
-    if (size > reader->capacity) {
-        uint8_t *larger = sl_memory_alloc_aligned(SL_DISK_BLOCK_BYTES, size);
-        memcpy(larger, from, kept);
-        sl_memory_free(reader->window);
-        reader->window = larger;
-        reader->capacity = size;
-    } else {
-        memmove(reader->window, from, kept);
-    }
-    uint64_t rest = walk->scan->file_size - offset;
-    size_t wanted = rest < reader->capacity ? (size_t)rest : reader->capacity;
-    size_t got;
-    reader->window_size = 0;
-    int error = reader->file->vfs->read(reader->file, reader->window + kept, wanted - kept,
-                                        offset + kept, &got);
-    if (error != 0)
-        return error;
-    memset(reader->window + kept + got, 0, wanted - kept - got);
-    reader->window_at = offset;
-    reader->window_size = wanted;
-    return 0;
-}
 
 static void end_unreadable(struct sl_wal_scan *scan, uint64_t position, int error)
 {
@@ -141,33 +57,14 @@ static void end_corrupt(struct sl_wal_scan *scan, uint64_t position, const char 
  */
 static bool view(struct walk *walk, uint64_t position, size_t size, const uint8_t **bytes)
 {
-    struct reader *reader = &walk->reader;
-    uint64_t offset = position % walk->scan->file_size;
-    SL_ASSERT(offset + size <= walk->scan->file_size);
-    *bytes = NULL;
-    int error = select_file(walk, position / walk->scan->file_size);
-    if (error == 0 && reader->file == NULL)
-        return true;
-    if (error == 0 && reader->wrong_size) {
+    bool wrong_size;
+    int error = sl_wal_reader_view(walk->reader, position, size, bytes, &wrong_size);
+    if (error != 0)
+        end_unreadable(walk->scan, position, error);
+    else if (wrong_size)
         end_corrupt(walk->scan, position,
                     "a file of the log has another size than it was made with");
-        return false;
-    }
-    bool inside =
-        offset >= reader->window_at && offset + size <= reader->window_at + reader->window_size;
-    if (error == 0 && !inside)
-        error = fill_window(walk, offset, size);
-    if (error == EINVAL && !reader->buffered) {
-        reader->buffered = true;
-        deselect(reader);
-        return view(walk, position, size, bytes);
-    }
-    if (error != 0) {
-        end_unreadable(walk->scan, position, error);
-        return false;
-    }
-    *bytes = reader->window + (offset - reader->window_at);
-    return true;
+    return error == 0 && !wrong_size;
 }
 
 /* ---- frames that follow each other ---- */
@@ -202,15 +99,29 @@ static enum finding judge(struct walk *walk, uint64_t position)
     return sl_crc32c(0, walk->body, frame.body_size) == frame.body_crc ? GOOD : CUT;
 }
 
+/* Says that the record at the front of *rest comes, and goes over it. */
+static void announce(const struct sl_wal_scan *scan, struct sl_bytes *rest)
+{
+    struct sl_record record;
+    size_t size;
+    if (scan->on_coming == NULL || !sl_record_decode(*rest, &record, &size))
+        return;
+    scan->on_coming(scan->context, &record);
+    *rest = sl_bytes_from(*rest, size);
+}
+
 /* Gives the records of the frame at `position`; false: they make no sense. */
 static bool give_records(struct walk *walk, uint64_t position)
 {
     struct sl_wal_scan *scan = walk->scan;
-    struct sl_bytes rest = sl_bytes(walk->body, walk->frame.body_size);
+    struct sl_bytes rest = sl_bytes(walk->body, walk->frame.body_size), ahead = rest;
+    for (unsigned i = 0; i < SL_WAL_SCAN_AHEAD; i++)
+        announce(scan, &ahead);
     for (uint32_t i = 0; i < walk->frame.record_count; i++) {
         struct sl_record record;
         size_t size;
         const char *what = "a record makes no sense";
+        announce(scan, &ahead);
         if (!sl_record_decode(rest, &record, &size) ||
             !scan->on_record(scan->context, scan->end.lsn + i, walk->frame.wall_ms, &record,
                              &what)) {
@@ -412,15 +323,14 @@ void sl_wal_scan(struct sl_wal_scan *scan)
     scan->what = NULL;
     scan->error_number = 0;
 
-    struct walk walk = { .scan = scan };
-    walk.reader.capacity =
-        scan->file_size < WINDOW_SIZE_BYTES ? (size_t)scan->file_size : WINDOW_SIZE_BYTES;
-    walk.reader.window = sl_memory_alloc_aligned(SL_DISK_BLOCK_BYTES, walk.reader.capacity);
+    struct walk walk = {
+        .scan = scan,
+        .reader = sl_wal_reader_open(scan->vfs, scan->directory, scan->file_size),
+    };
     if (has_begin(&walk)) {
         while (step(&walk)) {
         }
     }
-    deselect(&walk.reader);
-    sl_memory_free(walk.reader.window);
+    sl_wal_reader_close(&walk.reader);
     sl_memory_free(walk.numbers);
 }

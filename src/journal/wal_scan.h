@@ -27,6 +27,8 @@
 extern "C" {
 #endif
 
+enum { SL_WAL_SCAN_AHEAD = 16 };
+
 enum sl_wal_end {
     SL_WAL_CLEAN,   /* sealed, or nothing behind the last frame */
     SL_WAL_TORN,    /* the last write did not complete; nobody was told that it had */
@@ -45,6 +47,11 @@ struct sl_wal_scan {
     /* False: the record makes no sense: counts as corruption, with `what` from the callback. */
     bool (*on_record)(void *context, uint64_t lsn, int64_t wall_ms, const struct sl_record *record,
                       const char **what);
+    /*
+     * Or NULL: the record will be given to on_record after SL_WAL_SCAN_AHEAD others, or fewer at
+     * the begin of a frame. Time to ask memory for what it will need; it is not checked yet.
+     */
+    void (*on_coming)(void *context, const struct sl_record *record);
     void *context;
     /* results */
     enum sl_wal_end result;

@@ -178,6 +178,18 @@ TEST_F(WalScan, GivesEveryRecordInOrder)
     EXPECT_TRUE(ScanLog(disk_).scan.sealed);
 }
 
+TEST_F(WalScan, AnnouncesEveryRecordBeforeItComes)
+{
+    size_t count = 0;
+    for (int size : { 0, 1, int{ SL_WAL_SCAN_AHEAD }, SL_WAL_SCAN_AHEAD + 1, 100 }) {
+        Add(std::vector<std::string>(static_cast<size_t>(size), "x"));
+        count += static_cast<size_t>(size);
+    }
+    ScanResult result = ScanLog(disk_);
+    EXPECT_EQ(result.records.size(), count);
+    EXPECT_EQ(result.announced, count);
+}
+
 TEST_F(WalScan, BeginsAtAnyMark)
 {
     AddUsual();

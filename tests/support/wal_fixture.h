@@ -50,6 +50,7 @@ inline std::string LogPath(uint64_t number, const std::string &directory = "/log
 struct ScanResult {
     struct sl_wal_scan scan = {};
     std::vector<std::string> records;
+    size_t announced = 0;
     std::vector<uint64_t> lsns;
     std::vector<int64_t> walls;
 };
@@ -66,6 +67,16 @@ inline bool KeepRecord(void *context, uint64_t lsn, int64_t wall_ms, const struc
     return result->records.back() != "refuse me";
 }
 
+/* Once for every record, in order, before it is given, and not too early. */
+inline void ExpectComing(void *context, const struct sl_record *record)
+{
+    auto *result = static_cast<ScanResult *>(context);
+    EXPECT_GE(result->announced, result->records.size());
+    EXPECT_LE(result->announced, result->records.size() + SL_WAL_SCAN_AHEAD);
+    EXPECT_LE(record->payload[0].size, kFileSize);
+    result->announced++;
+}
+
 inline ScanResult ScanLog(const SimDisk &disk, struct sl_wal_mark from = LogBegin(),
                           uint64_t durable_lsn_at_least = 0, uint64_t log_id = kLogId)
 {
@@ -77,6 +88,7 @@ inline ScanResult ScanLog(const SimDisk &disk, struct sl_wal_mark from = LogBegi
     result.scan.from = from;
     result.scan.durable_lsn_at_least = durable_lsn_at_least;
     result.scan.on_record = KeepRecord;
+    result.scan.on_coming = ExpectComing;
     result.scan.context = &result;
     sl_wal_scan(&result.scan);
     return result;
