@@ -120,6 +120,8 @@ struct sl_shard {
     bool failed;                /* the log has failed */
     bool disk_full;             /* data is refused in this turn */
     bool unpins_held;           /* there was no room in the log for what an unpin may remove */
+    bool found_forks;           /* the start has seen one: it has to look at every stream again */
+    bool found_soft_deleted;    /* likewise */
     uint64_t torn_bytes;        /* cut off at the start */
     uint64_t damaged;           /* checksum errors of cold reads */
     uint64_t segment_count;     /* published for the metrics */
@@ -267,7 +269,11 @@ struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
 /* The stream in the table of names, whatever has become of it; or NULL. */
 struct sl_stream *sli_shard_by_name(const struct sl_shard *shard, uint64_t hash,
                                     struct sl_bytes name) SL_RUNS_ON(sl_role_shard);
+/* A stream that is in no table yet. */
 void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
+    SL_RUNS_ON(sl_role_shard);
+/* A stream that is in by_id only. */
+void sli_shard_add_name(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
     SL_RUNS_ON(sl_role_shard);
 /* Removes the stream, or makes it soft-deleted while it has forks; ends its waiting reads. */
 void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream, enum sl_removal why)

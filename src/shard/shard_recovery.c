@@ -21,6 +21,10 @@ enum {
     /* The log may grow to so many times its budget, and so many files, before data is refused. */
     WAL_SIZE_FACTOR = 4,
     WAL_FILES_MIN = 4,
+    /* Records between the two steps in which memory is asked for a stream. */
+    COMING_MAX = SL_WAL_SCAN_AHEAD / 2,
+    /* Streams that get their names in one go. */
+    NAME_BATCH_MAX = 64,
 };
 
 /* After a jump of the clock by more than that across a restart nothing expires for a while. */
@@ -38,14 +42,11 @@ struct recovery {
     struct sl_buffer extents;    /* struct found_extent each */
     struct sl_buffer tombstones; /* struct sl_tombstone each; later sorted by id */
     const char *what;            /* first thing that makes no sense; static text */
+    uint64_t coming[COMING_MAX]; /* a ring: hashes of the ids in the records that come soon */
+    unsigned came;               /* records so far */
 };
 
 /* ---- segments ---- */
-
-static uint64_t name_hash(const struct sl_shard *shard, const struct sl_stream *stream)
-{
-    return sl_hash(&shard->setup.route->key, sl_stream_name(stream));
-}
 
 /* A state that is not (any more) the newest one of its id. */
 static void drop_state(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
@@ -53,7 +54,18 @@ static void drop_state(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS
     sl_stream_destroy(&stream, &shard->media);
 }
 
-/* Streams are in by_id only, until it is known which of them still exist. */
+/*
+ * Streams are in by_id only, until it is known which of them still exist. An id is not given again,
+ * whatever has become of its stream.
+ */
+static void add_found(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
+{
+    uint64_t number = stream->id >> SL_STREAM_ID_SHARD_BITS;
+    sl_table_insert(&shard->by_id, &stream->by_id, sl_stream_id_hash(stream->id));
+    if (number > shard->ids)
+        shard->ids = number;
+}
+
 static void on_entry(void *context, struct sl_segment *segment, const struct sl_entry *entry)
 {
     struct recovery *recovery = context;
@@ -81,7 +93,7 @@ static void on_entry(void *context, struct sl_segment *segment, const struct sl_
     stream->state_segment = segment;
     stream->durable_tail = end;
     stream->durable_created = true;
-    sl_table_insert(&shard->by_id, &stream->by_id, sl_stream_id_hash(stream->id));
+    add_found(shard, stream);
 }
 
 static void on_tombstone(void *context, struct sl_segment *segment,
@@ -156,45 +168,23 @@ static void apply_extents(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     }
 }
 
-static bool add_stream(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
+static void log_senseless(const struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
 {
-    uint64_t hash = name_hash(shard, stream);
-    if (sli_shard_by_name(shard, hash, sl_stream_name(stream)) != NULL)
-        return false;
-    sli_shard_add(shard, stream, hash);
-    sl_account_add(shard->setup.streams, 1);
-    return true;
+    sl_log(SL_LOG_ERROR, "recovery", "streams_disagree", "shard=%u what=\"%s\"",
+           recovery->shard->setup.index, recovery->what);
 }
 
-/* Into the table of names with what is left in by_id. */
-static void name_streams(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
+/* What is left of the segments' streams must be whole. */
+static void check_found(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
 {
-    struct sl_shard *shard = recovery->shard;
-    struct sl_table found = shard->by_id;
-    uint64_t cursor = 0;
-    shard->by_id = (struct sl_table){ .count = 0 };
-    do {
-        struct sl_table_node *node = sl_table_walk(&found, &cursor);
-        while (node != NULL) {
+    const struct sl_table *found = &recovery->shard->by_id;
+    for (size_t i = 0; i < found->buckets; i++)
+        for (struct sl_table_node *node = sl_table_at(found, i); node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
-            node = node->next;
-            sl_table_remove(&found, &stream->by_id);
             if (stream->log.hot != stream->durable_tail)
                 recovery->what = "the last bytes of a stream are in no segment";
-            else if (!add_stream(shard, stream))
-                recovery->what = "two streams have one name";
-            if (recovery->what != NULL && sli_shard_by_id(shard, stream->id) == NULL) {
-                drop_state(shard, stream);
-                continue;
-            }
             stream->state_segment->live_entries++;
-            if (stream->soft_deleted && stream->lifetime != NULL)
-                sl_timer_clear(&stream->lifetime->timer);
-            if (stream->id >> SL_STREAM_ID_SHARD_BITS > shard->ids)
-                shard->ids = stream->id >> SL_STREAM_ID_SHARD_BITS;
         }
-    } while (cursor != 0);
-    sl_table_deinit(&found);
 }
 
 static enum sl_err read_segments(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
@@ -220,10 +210,9 @@ static enum sl_err read_segments(struct recovery *recovery) SL_RUNS_ON(sl_role_s
     apply_tombstones(recovery);
     if (err == SL_OK)
         apply_extents(recovery);
-    name_streams(recovery);
+    check_found(recovery);
     if (err == SL_OK && recovery->what != NULL) {
-        sl_log(SL_LOG_ERROR, "recovery", "segments_disagree", "shard=%u what=\"%s\"",
-               shard->setup.index, recovery->what);
+        log_senseless(recovery);
         err = SL_ERR_DATA_CORRUPT;
     }
     return err;
@@ -231,10 +220,9 @@ static enum sl_err read_segments(struct recovery *recovery) SL_RUNS_ON(sl_role_s
 
 /* ---- the log ---- */
 
-static const char *replay_create(struct sl_shard *shard, const struct sl_record *record,
-                                 struct sl_change *change, struct sl_payload *payload,
-                                 int64_t wall_ms, struct sl_stream **created)
-    SL_RUNS_ON(sl_role_shard)
+static struct sl_stream *replay_create(struct sl_shard *shard, const struct sl_record *record,
+                                       struct sl_change *change, struct sl_payload *payload,
+                                       int64_t wall_ms) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_stream_setup setup = {
         .name = change->name,
@@ -249,14 +237,8 @@ static const char *replay_create(struct sl_shard *shard, const struct sl_record 
     change->origin = NULL;
     sl_stream_apply_first(stream, &shard->slab, payload, change->closed);
     sl_stream_set_access_after_restart(stream, wall_ms, &shard->now);
-    if (!add_stream(shard, stream)) {
-        sl_stream_destroy(&stream, &shard->media);
-        return "a stream is made under a name that is taken";
-    }
-    if (stream->id >> SL_STREAM_ID_SHARD_BITS > shard->ids)
-        shard->ids = stream->id >> SL_STREAM_ID_SHARD_BITS;
-    *created = stream;
-    return NULL;
+    add_found(shard, stream);
+    return stream;
 }
 
 static const char *replay_append(struct sl_shard *shard, struct sl_stream *stream,
@@ -264,7 +246,7 @@ static const char *replay_append(struct sl_shard *shard, struct sl_stream *strea
                                  struct sl_payload *payload, int64_t wall_ms)
     SL_RUNS_ON(sl_role_shard)
 {
-    int64_t bytes = 0;
+    int64_t bytes = 0; /* counted when all is there */
     struct sl_now at = sl_now_at(&shard->now, wall_ms);
     if (payload->bytes.size > 0 && record->stream_offset != sl_log_end(&stream->log))
         return "an append leaves a gap or overlaps";
@@ -272,11 +254,21 @@ static const char *replay_append(struct sl_shard *shard, struct sl_stream *strea
                                                          shard->setup.producers_max, &at, &bytes))
         return "something is appended to a stream that had ended";
     sl_stream_set_access_after_restart(stream, wall_ms, &shard->now);
-    if (bytes > 0)
-        sl_account_add(shard->setup.account, (uint64_t)bytes);
-    else
-        sl_account_subtract(shard->setup.account, (uint64_t)-bytes);
     return NULL;
+}
+
+static void replay_remove(struct sl_shard *shard, struct sl_stream *stream, bool soft)
+    SL_RUNS_ON(sl_role_shard)
+{
+    shard->removed_lsn = stream->last_lsn;
+    if (soft) {
+        stream->soft_deleted = true;
+        return;
+    }
+    sl_table_remove(&shard->by_id, &stream->by_id);
+    sli_shard_forget_cold(shard, stream);
+    sli_shard_add_removed(shard, stream);
+    drop_state(shard, stream);
 }
 
 /* What the change did; it is dead afterwards. NULL, or what makes no sense. */
@@ -296,20 +288,17 @@ static const char *replay(struct recovery *recovery, uint64_t lsn, int64_t wall_
                               : "a stream is made twice";
     switch (change->kind) {
     case SL_CHANGE_CREATE:
-        what = replay_create(shard, record, change, &payload, wall_ms, &stream);
+        stream = replay_create(shard, record, change, &payload, wall_ms);
         break;
     case SL_CHANGE_APPEND:
         what = replay_append(shard, stream, record, change, &payload, wall_ms);
         break;
     case SL_CHANGE_REMOVE:
         stream->last_lsn = lsn;
-        if (change->soft) {
-            sli_shard_soften(shard, stream);
-            break;
-        }
-        sli_shard_take_out(shard, stream);
-        sli_shard_free_settled(shard, stream);
-        return NULL;
+        replay_remove(shard, stream, change->soft);
+        if (!change->soft)
+            return NULL;
+        break;
     case SL_CHANGE_TOUCH:
         sl_stream_set_access_after_restart(stream, wall_ms, &shard->now);
         break;
@@ -322,6 +311,18 @@ static const char *replay(struct recovery *recovery, uint64_t lsn, int64_t wall_
     stream->durable_closed = stream->closed;
     sli_shard_mark_dirty(shard, stream);
     return NULL;
+}
+
+/* With a million streams most of a start would be spent waiting for memory. */
+static void on_coming(void *context, const struct sl_record *record)
+{
+    struct recovery *recovery = context;
+    const struct sl_shard *shard = recovery->shard;
+    sl_thread_assert_shard(shard->setup.index);
+    uint64_t *hash = &recovery->coming[recovery->came++ % COMING_MAX];
+    sl_table_prefetch_node(&shard->by_id, *hash);
+    *hash = sl_stream_id_hash(record->stream_id);
+    sl_table_prefetch_slot(&shard->by_id, *hash);
 }
 
 static bool on_record(void *context, uint64_t lsn, int64_t wall_ms, const struct sl_record *record,
@@ -434,6 +435,7 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
         .from = manifest->mark,
         .durable_lsn_at_least = manifest->no_log ? 0 : manifest->durable_lsn,
         .on_record = on_record,
+        .on_coming = on_coming,
         .context = recovery,
     };
     shard->flush.installed = manifest->mark;
@@ -458,6 +460,58 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     return SL_OK;
 }
 
+/* ---- names ---- */
+
+static void name_stream(struct recovery *recovery, struct sl_stream *stream, uint64_t hash)
+    SL_RUNS_ON(sl_role_shard)
+{
+    struct sl_shard *shard = recovery->shard;
+    if (sli_shard_by_name(shard, hash, sl_stream_name(stream)) != NULL)
+        recovery->what = "two streams have one name";
+    sli_shard_add_name(shard, stream, hash);
+    shard->found_forks |= stream->origin != NULL;
+    shard->found_soft_deleted |= stream->soft_deleted;
+}
+
+/* Names lie anywhere in memory: all places are asked for before the first one is needed. */
+static void name_batch(struct recovery *recovery, struct sl_stream **streams, size_t count)
+    SL_RUNS_ON(sl_role_shard)
+{
+    const struct sl_shard *shard = recovery->shard;
+    uint64_t hashes[NAME_BATCH_MAX];
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = sl_hash(&shard->setup.route->key, sl_stream_name(streams[i]));
+        sl_table_prefetch_slot(&shard->names, hashes[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        sl_table_prefetch_node(&shard->names, hashes[i]);
+    for (size_t i = 0; i < count; i++)
+        name_stream(recovery, streams[i], hashes[i]);
+}
+
+/* When all is read, the table of names is made in its final size. */
+static void name_streams(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
+{
+    struct sl_shard *shard = recovery->shard;
+    struct sl_stream *streams[NAME_BATCH_MAX];
+    size_t count = 0;
+    sl_table_reserve(&shard->names, shard->by_id.count);
+    sl_account_add(shard->setup.account,
+                   sl_table_memory(&shard->names) + sl_table_memory(&shard->by_id));
+    sl_account_add(shard->setup.streams, shard->by_id.count);
+    for (size_t i = 0; i < shard->by_id.buckets; i++) {
+        struct sl_table_node *node = sl_table_at(&shard->by_id, i);
+        for (; node != NULL; node = node->next) {
+            streams[count++] = SL_OBJECT(node, struct sl_stream, by_id);
+            if (count < NAME_BATCH_MAX)
+                continue;
+            name_batch(recovery, streams, count);
+            count = 0;
+        }
+    }
+    name_batch(recovery, streams, count);
+}
+
 enum sl_err sl_shard_recover(struct sl_shard *shard)
 {
     struct recovery recovery = { .shard = shard };
@@ -468,6 +522,11 @@ enum sl_err sl_shard_recover(struct sl_shard *shard)
         err = read_segments(&recovery);
     if (err == SL_OK)
         err = read_log(&recovery);
+    name_streams(&recovery);
+    if (err == SL_OK && recovery.what != NULL) {
+        log_senseless(&recovery);
+        err = SL_ERR_DATA_CORRUPT;
+    }
     if (err == SL_OK)
         sli_shard_publish_segments(shard);
     sl_buffer_deinit(&recovery.extents);
@@ -514,16 +573,17 @@ static void pin_source(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS
 
 void sl_shard_pin_sources(struct sl_shard *shard)
 {
-    uint64_t cursor = 0;
     sl_thread_enter_shard(shard->setup.index);
-    do {
-        struct sl_table_node *node = sl_table_walk(&shard->by_id, &cursor);
+    if (!shard->found_forks)
+        return;
+    for (size_t i = 0; i < shard->by_id.buckets; i++) {
+        struct sl_table_node *node = sl_table_at(&shard->by_id, i);
         for (; node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
             if (stream->origin != NULL)
                 pin_source(shard, stream);
         }
-    } while (cursor != 0);
+    }
 }
 
 /*
@@ -533,16 +593,17 @@ void sl_shard_pin_sources(struct sl_shard *shard)
 void sl_shard_collect(struct sl_shard *shard)
 {
     struct sl_buffer gone = { NULL, 0, 0 };
-    uint64_t cursor = 0;
     sl_thread_enter_shard(shard->setup.index);
-    do {
-        struct sl_table_node *node = sl_table_walk(&shard->by_id, &cursor);
+    if (!shard->found_soft_deleted)
+        return;
+    for (size_t i = 0; i < shard->by_id.buckets; i++) {
+        struct sl_table_node *node = sl_table_at(&shard->by_id, i);
         for (; node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
             if (stream->soft_deleted && stream->forks == 0)
                 sl_buffer_append(&gone, &stream, sizeof(stream));
         }
-    } while (cursor != 0);
+    }
     struct sl_stream **streams = (void *)gone.data;
     for (size_t i = 0; i < gone.size / sizeof(struct sl_stream *); i++) {
         streams[i]->soft_deleted = false;

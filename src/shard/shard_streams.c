@@ -67,13 +67,19 @@ struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
 
 void sli_shard_add(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
 {
-    size_t before = sl_table_memory(&shard->names) + sl_table_memory(&shard->by_id);
-    sl_table_insert(&shard->names, &stream->by_name, hash);
+    size_t before = sl_table_memory(&shard->by_id);
     sl_table_insert(&shard->by_id, &stream->by_id, sl_stream_id_hash(stream->id));
-    sl_account_add(shard->setup.account, sl_table_memory(&shard->names) +
-                                             sl_table_memory(&shard->by_id) - before +
-                                             sl_stream_memory(stream));
-    if (stream->lifetime != NULL)
+    sl_account_add(shard->setup.account, sl_table_memory(&shard->by_id) - before);
+    sli_shard_add_name(shard, stream, hash);
+}
+
+void sli_shard_add_name(struct sl_shard *shard, struct sl_stream *stream, uint64_t hash)
+{
+    size_t before = sl_table_memory(&shard->names);
+    sl_table_insert(&shard->names, &stream->by_name, hash);
+    sl_account_add(shard->setup.account,
+                   sl_table_memory(&shard->names) - before + sl_stream_memory(stream));
+    if (stream->lifetime != NULL && !stream->soft_deleted)
         sl_timer_set(&shard->wheel, &stream->lifetime->timer,
                      sl_stream_deadline(stream, &shard->now));
 }
