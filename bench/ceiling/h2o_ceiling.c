@@ -1,19 +1,16 @@
 /*
  * bench/ceiling/h2o_ceiling.c - what h2o alone can do
  *
- * What     h2o with the settings of our front and nothing behind it: POST is answered 204, GET with
- *          1 KiB.
+ * What     h2o with the settings of our front and nothing behind it: POST is answered 204 and PUT
+ *          201 with no headers of ours, GET with 1 KiB and the headers that ours has.
  * Why      The HTTP library bounds every number that we measure; ours are compared with this one.
- * Use      h2o_ceiling THREADS PORT, then wrk against it and against sluice, taking turns.
  */
-#include <errno.h>
-#include <netinet/in.h>
+#include "ceiling.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <h2o.h>
 
@@ -21,36 +18,64 @@ enum {
     THREADS_MAX = 32,
     BODY_SIZE = 1024,
     ACCEPT_BATCH_MAX = 32,
-    BACKLOG = 4096,
 };
 
 struct thread {
     pthread_t id;
+    int listener; /* listens before the program says that it is ready */
     h2o_context_t context;
     h2o_accept_ctx_t accept;
 };
 
+/* What ours sends with a catch-up read besides what h2o adds by itself. */
+static struct {
+    h2o_iovec_t name;
+    const char *value;
+} headers[] = {
+    { { H2O_STRLIT("X-Content-Type-Options") }, "nosniff" },
+    { { H2O_STRLIT("Cross-Origin-Resource-Policy") }, "cross-origin" },
+    { { H2O_STRLIT("Access-Control-Allow-Origin") }, "*" },
+    { { H2O_STRLIT("Access-Control-Expose-Headers") }, "*" },
+    { { H2O_STRLIT("Cache-Control") }, "public, max-age=60, stale-while-revalidate=300" },
+    { { H2O_STRLIT("Content-Type") }, "application/octet-stream" },
+    { { H2O_STRLIT("Stream-Next-Offset") }, "0000000000000000_0000000000001024" },
+    { { H2O_STRLIT("Stream-Up-To-Date") }, "true" },
+    { { H2O_STRLIT("ETag") }, "\"cf19c7cc3c42e934-100:-1:0000000000000000_0000000000001024\"" },
+};
+
+enum {
+    HEADER_COUNT = sizeof headers / sizeof *headers,
+};
+
 static h2o_globalconf_t config;
-static unsigned short port;
 static char body[BODY_SIZE];
+static h2o_header_t ready_headers[HEADER_COUNT]; /* as h2o wants them */
+
+static void answer(h2o_req_t *req, int status, const char *reason, size_t size)
+{
+    static h2o_generator_t generator;
+    h2o_iovec_t buf = { body, size };
+
+    req->res.status = status;
+    req->res.reason = reason;
+    req->res.content_length = status == 204 ? SIZE_MAX : size;
+    h2o_start_response(req, &generator);
+    h2o_send(req, &buf, size != 0, H2O_SEND_STATE_FINAL);
+}
 
 static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
-    static h2o_generator_t generator;
-    h2o_iovec_t buf = { body, sizeof body };
-    size_t count = 0;
-
     (void)handler;
-    req->res.status = 204;
-    req->res.reason = "No Content";
     if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET"))) {
-        req->res.status = 200;
-        req->res.reason = "OK";
-        req->res.content_length = sizeof body;
-        count = 1;
+        h2o_vector_reserve(&req->pool, &req->res.headers, HEADER_COUNT);
+        memcpy(req->res.headers.entries, ready_headers, sizeof ready_headers);
+        req->res.headers.size = HEADER_COUNT;
+        answer(req, 200, "OK", sizeof body);
+    } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("PUT"))) {
+        answer(req, 201, "Created", 0);
+    } else {
+        answer(req, 204, "No Content", 0);
     }
-    h2o_start_response(req, &generator);
-    h2o_send(req, &buf, count, H2O_SEND_STATE_FINAL);
     return 0;
 }
 
@@ -66,25 +91,6 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     }
 }
 
-static int listen_on_port(void)
-{
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr = { htonl(INADDR_LOOPBACK) },
-    };
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, BACKLOG) != 0) {
-        fprintf(stderr, "h2o_ceiling: port %u: %s\n", port, strerror(errno));
-        exit(1);
-    }
-    return fd;
-}
-
 static void *run(void *argument)
 {
     struct thread *thread = (struct thread *)argument;
@@ -92,7 +98,7 @@ static void *run(void *argument)
     h2o_context_init(&thread->context, h2o_evloop_create(), &config);
     thread->accept = (h2o_accept_ctx_t){ .ctx = &thread->context, .hosts = config.hosts };
     h2o_socket_t *listener =
-        h2o_evloop_socket_create(thread->context.loop, listen_on_port(), H2O_SOCKET_FLAG_DONT_READ);
+        h2o_evloop_socket_create(thread->context.loop, thread->listener, H2O_SOCKET_FLAG_DONT_READ);
     listener->data = thread;
     h2o_socket_read_start(listener, on_accept);
     for (;;)
@@ -110,26 +116,32 @@ static void configure(void)
         h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
+    for (size_t i = 0; i < HEADER_COUNT; i++)
+        ready_headers[i] = (h2o_header_t){
+            .name = &headers[i].name,
+            .value = h2o_iovec_init(headers[i].value, strlen(headers[i].value)),
+        };
 }
 
 int main(int argument_count, char **arguments)
 {
     static struct thread threads[THREADS_MAX];
-    int count = argument_count == 3 ? (int)strtol(arguments[1], NULL, 10) : 0;
+    struct ceiling_option options[] = { { "--port", "4438" }, { "--threads", "1" } };
 
-    if (count < 1 || count > THREADS_MAX) {
-        fprintf(stderr, "usage: h2o_ceiling THREADS PORT\n");
-        return 1;
-    }
-    port = (unsigned short)strtoul(arguments[2], NULL, 10);
+    ceiling_parse(argument_count, arguments, options, 2);
+    unsigned short port = (unsigned short)ceiling_number(&options[0], 1, UINT16_MAX);
+    unsigned long count = ceiling_number(&options[1], 1, THREADS_MAX);
+    ceiling_raise_files();
     memset(body, 'x', sizeof body);
     signal(SIGPIPE, SIG_IGN);
     configure();
-    for (int i = 0; i < count; i++)
+    for (unsigned long i = 0; i < count; i++)
+        threads[i].listener = ceiling_listen(port);
+    for (unsigned long i = 0; i < count; i++)
         pthread_create(&threads[i].id, NULL, run, &threads[i]);
     printf("h2o_ceiling ready on http://127.0.0.1:%u\n", port);
     fflush(stdout);
-    for (int i = 0; i < count; i++)
+    for (unsigned long i = 0; i < count; i++)
         pthread_join(threads[i].id, NULL);
     return 0;
 }
