@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/thread.h"
@@ -133,6 +134,26 @@ static enum sl_err recover_shards(struct sl_engine *engine)
     return err;
 }
 
+/*
+ * Without direct writes the log was read from the page cache, which may show what no disk has, if a
+ * sync had failed before. So all of it is in new segments before anybody sees any of it.
+ */
+static enum sl_err settle_cache(struct sl_engine *engine)
+{
+    struct sl_engine_status status;
+    sl_engine_status(engine, &status);
+    if (!status.buffered)
+        return SL_OK;
+    enum sl_err err = sli_engine_ask_all(engine, SL_SHARD_TASK_FLUSH, NULL);
+    if (err != SL_OK)
+        sl_log(
+            SL_LOG_ERROR, "engine", "not_started",
+            "code=%s reason=\"the file system refuses direct writes, so what the log says has to "
+            "be in segments first, and that failed; see the lines before\"",
+            sl_err_code(err));
+    return err;
+}
+
 /* ---- open and close ---- */
 
 static enum sl_err open_store(struct sl_engine *engine, const struct sl_engine_options *options)
@@ -218,8 +239,11 @@ enum sl_err sl_engine_open(const struct sl_engine_options *options, struct sl_en
     }
     for (unsigned i = 0; i < made->route.shards; i++)
         sl_shard_start(made->shards[i]);
+    err = settle_cache(made);
+    if (err != SL_OK)
+        sl_engine_close(&made);
     *engine = made;
-    return SL_OK;
+    return err;
 }
 
 void sl_engine_close(struct sl_engine **engine)

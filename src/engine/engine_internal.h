@@ -45,6 +45,18 @@ struct sl_engine {
     struct sli_slot slots[SL_SESSIONS_MAX];
 };
 
+/* ---- tasks.c: any thread that is not a shard, while the shards run ---- */
+
+/*
+ * Gives tasks[i] to shard `first` + i and waits for all of them; `mutex` and `changed` of a task
+ * are set here. Errors: the first one.
+ */
+SL_NODISCARD enum sl_err sli_engine_ask(struct sl_engine *engine, unsigned first,
+                                        struct sl_shard_task *tasks, unsigned count);
+/* The same question to every shard; `cuts`, by shard, is for CUT. */
+SL_NODISCARD enum sl_err sli_engine_ask_all(struct sl_engine *engine, enum sl_shard_task_kind kind,
+                                            struct sl_cut *cuts);
+
 #ifdef __cplusplus
 }
 #endif

@@ -95,11 +95,12 @@ struct sl_port *sl_shard_port(struct sl_shard *shard);
 void sl_shard_connect(struct sl_shard *shard, uint32_t index, struct sl_ring *requests,
                       struct sl_ring *replies, struct sl_port *port);
 
-/* ---- backup: any thread that is not a shard; one backup at a time ---- */
+/* ---- tasks: any thread that is not a shard; one FLUSH or CUT at a time ---- */
 
 enum sl_shard_task_kind {
     SL_SHARD_TASK_HOLD,    /* no fork begins, and no source is let go of, until RELEASE */
-    SL_SHARD_TASK_CUT,     /* held: everything is flushed, and `cut` says where it is then */
+    SL_SHARD_TASK_FLUSH,   /* everything that was durable when it came is in segments */
+    SL_SHARD_TASK_CUT,     /* held: the same, and `cut` says where it is then */
     SL_SHARD_TASK_RELEASE, /* go on */
 };
 
@@ -110,7 +111,7 @@ struct sl_shard_task {
     struct sl_mutex *mutex;       /* borrowed: guards the two below */
     struct sl_condition *changed; /* borrowed */
     bool done;
-    enum sl_err err; /* STORAGE_FAILED, DISK_FULL */
+    enum sl_err err; /* FLUSH, CUT: STORAGE_FAILED, DISK_FULL */
 };
 
 /* The task is the shard's until await has returned. */

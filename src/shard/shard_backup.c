@@ -38,19 +38,20 @@ static void take(struct sl_shard *shard, struct sl_shard_task *task) SL_RUNS_ON(
     case SL_SHARD_TASK_HOLD:
         shard->backup.held = true;
         break;
+    case SL_SHARD_TASK_FLUSH:
     case SL_SHARD_TASK_CUT:
         SL_ASSERT(shard->backup.task == NULL);
-        if (!shard->failed) {
+        if (shard->failed)
+            settle(task, SL_ERR_STORAGE_FAILED);
+        else
             shard->backup.task = task;
-            return;
-        }
-        break;
+        return;
     case SL_SHARD_TASK_RELEASE:
         shard->backup.held = false;
         sl_link_splice_back(&shard->next_turn, &shard->backup.pins);
         break;
     }
-    settle(task, shard->failed && task->kind == SL_SHARD_TASK_CUT ? SL_ERR_STORAGE_FAILED : SL_OK);
+    settle(task, SL_OK);
 }
 
 void sli_shard_take_tasks(struct sl_shard *shard)
@@ -110,7 +111,7 @@ void sli_shard_end_backup(struct sl_shard *shard, enum sl_err err)
     struct sl_shard_task *task = shard->backup.task;
     if (task == NULL)
         return;
-    if (err == SL_OK)
+    if (err == SL_OK && task->kind == SL_SHARD_TASK_CUT)
         cut(shard, task->cut);
     shard->backup.task = NULL;
     shard->backup.flushing = false;

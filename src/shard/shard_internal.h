@@ -140,7 +140,7 @@ struct sl_shard {
         bool held;                  /* no pins, no unpins */
         bool flushing;              /* the flush that is under way is the one for the task */
         struct sl_link pins;        /* messages that wait for the end of it */
-        struct sl_shard_task *task; /* borrowed: CUT; or NULL */
+        struct sl_shard_task *task; /* borrowed: FLUSH or CUT; or NULL */
     } backup;
     struct sl_media_set media;
     struct sl_slab slab;

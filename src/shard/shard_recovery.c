@@ -450,9 +450,6 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     if (err != SL_OK)
         return err;
     shard->appended_lsn = shard->durable_lsn = scan.end.lsn - 1;
-    /* What was read may be in the cache only, if a sync had failed: away from there at once. */
-    if (sl_wal_is_buffered(shard->wal))
-        shard->flush.hot_bytes = shard->setup.hot_max_bytes;
     sl_log(SL_LOG_INFO, "recovery", "done",
            "shard=%u streams=%zu segments_lsn=%llu records=%llu lsn=%llu sealed=%d",
            shard->setup.index, shard->by_id.count, (unsigned long long)manifest->mark.lsn,
