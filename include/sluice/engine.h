@@ -48,7 +48,9 @@ struct sl_engine_options {
     uint64_t wal_budget_bytes;  /* of all logs before they are flushed; default 512 MiB */
     uint64_t wal_file_bytes;    /* of a new directory's log files; default 64 MiB */
     uint64_t free_bytes_min; /* of the file system; below it appends are refused; default 64 MiB */
-    bool allow_volatile;     /* the directory may be on a file system in memory */
+    unsigned scrub_days; /* all segments are read and checked so often, from open on; 0: never */
+    uint64_t scrub_bytes_per_second; /* that are read for it at most; default 16 MiB */
+    bool allow_volatile;             /* the directory may be on a file system in memory */
     /* Called once by a shard's thread when its log has failed; may be NULL. */
     void (*on_storage_failed)(void *context);
     void *context;

@@ -52,7 +52,15 @@ extern "C" {
     X(MEMORY_REFUSALS, counter, "sluice_refusals_total", "reason=\"memory\"",                      \
       "Requests that were refused to protect the server.")                                         \
     X(OVERLOAD_REFUSALS, counter, "sluice_refusals_total", "reason=\"overload\"",                  \
-      "Requests that were refused to protect the server.")
+      "Requests that were refused to protect the server.")                                         \
+    X(SCRUBBED_BYTES, counter, "sluice_scrub_read_bytes_total", "",                                \
+      "Bytes of segments that were read again to check them.")                                     \
+    X(SCRUB_PASSES, counter, "sluice_scrub_passes_total", "",                                      \
+      "Times that all segments were read and checked.")                                            \
+    X(SCRUB_DAMAGED, counter, "sluice_scrub_damaged_total", "",                                    \
+      "Damaged pieces of segments that were found by that, again in every pass.")                  \
+    X(SCRUB_LAST_PASS, gauge, "sluice_scrub_last_pass_timestamp_seconds", "",                      \
+      "When all segments had last been read and checked; 0: not since the start.")
 
 enum sl_metric {
 #define X(NAME, type, name, labels, help) SL_METRIC_##NAME,

@@ -5,11 +5,13 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 
 enum {
+    LOWEST_PRIORITY = 19,
     STACK_SIZE_BYTES = 4 * 1024 * 1024, /* h2o keeps large arrays there; untouched pages are free */
 };
 
@@ -90,6 +92,12 @@ void sl_thread_join(struct sl_thread **thread)
     int failed = pthread_join(joined->handle, NULL);
     SL_ASSERT(failed == 0);
     sl_memory_free(joined);
+}
+
+void sl_thread_yield_to_others(void)
+{
+    /* Of the thread, not of the process: so it is on Linux. The disk goes by it, too. */
+    (void)setpriority(PRIO_PROCESS, 0, LOWEST_PRIORITY);
 }
 
 struct sl_mutex *sl_mutex_create(void)

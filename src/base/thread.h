@@ -56,6 +56,9 @@ void sl_thread_join(struct sl_thread **thread);
 /* Of the calling thread; "main" when sl_thread_start() did not make it. Valid while it runs. */
 const char *sl_thread_name(void);
 
+/* The calling thread gets what CPU and disk time others leave; as far as the system lets it. */
+void sl_thread_yield_to_others(void);
+
 /* Never NULL. The caller destroys it. */
 struct sl_mutex *sl_mutex_create(void) __attribute__((returns_nonnull));
 /* Takes the unlocked mutex and clears the caller's pointer. */

@@ -6,11 +6,12 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/thread.h"
-#include "engine/engine_internal.h"
+#include "engine/scrub_internal.h"
 
 #define MEMORY_BUDGET_DEFAULT (UINT64_C(1) << 30)
 #define WAL_BUDGET_DEFAULT (UINT64_C(512) << 20)
 #define FREE_BYTES_MIN_DEFAULT (UINT64_C(64) << 20)
+#define SCRUB_BYTES_PER_SECOND_DEFAULT (UINT64_C(16) << 20)
 
 enum {
     PRODUCERS_MAX_DEFAULT = 10 * 1000,
@@ -71,13 +72,13 @@ static struct sl_shard_setup shard_setup(struct sl_engine *engine,
 
 static void create_shards(struct sl_engine *engine, const struct sl_engine_options *options)
 {
-    struct sl_metrics_registry *metrics = options->metrics;
-    if (metrics == NULL)
-        metrics = engine->own_metrics = sl_metrics_registry_create();
+    engine->metrics = options->metrics;
+    if (engine->metrics == NULL)
+        engine->metrics = engine->own_metrics = sl_metrics_registry_create();
     struct sl_shard_setup setup = shard_setup(engine, options);
     for (unsigned i = 0; i < engine->route.shards; i++) {
         setup.index = i;
-        setup.metrics = sl_metrics_registry_join(metrics);
+        setup.metrics = sl_metrics_registry_join(engine->metrics);
         engine->shards[i] = sl_shard_create(&setup);
     }
 }
@@ -155,6 +156,18 @@ static enum sl_err settle_cache(struct sl_engine *engine)
 }
 
 /* ---- open and close ---- */
+
+static void start_scrub(struct sl_engine *engine, const struct sl_engine_options *options)
+{
+    const struct sli_scrub_setup setup = {
+        .engine = engine,
+        .metrics = sl_metrics_registry_join(engine->metrics),
+        .days = options->scrub_days,
+        .bytes_per_second =
+            or_default(options->scrub_bytes_per_second, SCRUB_BYTES_PER_SECOND_DEFAULT),
+    };
+    engine->scrub = sli_scrub_start(&setup);
+}
 
 static enum sl_err open_store(struct sl_engine *engine, const struct sl_engine_options *options)
 {
@@ -242,6 +255,8 @@ enum sl_err sl_engine_open(const struct sl_engine_options *options, struct sl_en
     err = settle_cache(made);
     if (err != SL_OK)
         sl_engine_close(&made);
+    else if (made->store != NULL && options->scrub_days != 0)
+        start_scrub(made, options);
     *engine = made;
     return err;
 }
@@ -250,6 +265,7 @@ void sl_engine_close(struct sl_engine **engine)
 {
     struct sl_engine *last = *engine;
     *engine = NULL;
+    sli_scrub_stop(&last->scrub);
     for (unsigned i = 0; i < last->route.shards; i++)
         sl_shard_stop(last->shards[i]);
     destroy_engine(last);

@@ -38,6 +38,8 @@ struct sl_engine {
     struct sl_worker *readers;               /* owned */
     struct sl_worker *flusher;               /* owned */
     struct sl_worker *compactor;             /* owned */
+    struct sli_scrub *scrub;                 /* owned; NULL: never */
+    struct sl_metrics_registry *metrics;     /* borrowed: the opener's, or: */
     struct sl_metrics_registry *own_metrics; /* owned; NULL: the opener's are used */
     struct sl_shard *shards[SL_SHARDS_MAX];  /* owned */
     struct sl_mutex *mutex;                  /* guards the slots, and: */

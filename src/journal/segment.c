@@ -252,10 +252,15 @@ enum sl_err sl_segment_visit(struct sl_segment *segment, const struct sl_segment
     return err;
 }
 
+bool sli_segment_mark_damaged(struct sl_segment *segment)
+{
+    return !__atomic_exchange_n(&segment->damaged, true, __ATOMIC_RELAXED);
+}
+
 /* Only the first one to find damage tells of it, so that readers cannot flood the log. */
 enum sl_err sli_segment_damage(struct sl_segment *segment, uint64_t position, const char *what)
 {
-    if (!__atomic_exchange_n(&segment->damaged, true, __ATOMIC_RELAXED)) {
+    if (sli_segment_mark_damaged(segment)) {
         char path[SL_LOG_LINE_SIZE_MAX / 2];
         sl_log(SL_LOG_ERROR, "journal", "damaged", "file=%s position=%llu what=\"%s\"",
                sl_log_escaped(path, sizeof(path), sl_bytes_of(segment->path)),

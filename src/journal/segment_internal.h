@@ -59,6 +59,8 @@ enum sl_err sli_segment_open_at(const struct sl_vfs *vfs, const char *directory,
 
 /* The footer will say that a compaction made it. */
 void sli_segment_writer_set_compacted(struct sl_segment_writer *writer);
+/* Any thread; true: it was not marked before. */
+bool sli_segment_mark_damaged(struct sl_segment *segment);
 /* Marks the segment and logs it the first time; returns DATA_DAMAGED. */
 enum sl_err sli_segment_damage(struct sl_segment *segment, uint64_t position, const char *what);
 /* Reads exactly `size` bytes into `buffer`. Errors: STORAGE_FAILED, DATA_CORRUPT (*what). */

@@ -98,16 +98,20 @@ void sl_shard_connect(struct sl_shard *shard, uint32_t index, struct sl_ring *re
 /* ---- tasks: any thread that is not a shard; one FLUSH or CUT at a time ---- */
 
 enum sl_shard_task_kind {
-    SL_SHARD_TASK_HOLD,    /* no fork begins, and no source is let go of, until RELEASE */
-    SL_SHARD_TASK_FLUSH,   /* everything that was durable when it came is in segments */
-    SL_SHARD_TASK_CUT,     /* held: the same, and `cut` says where it is then */
-    SL_SHARD_TASK_RELEASE, /* go on */
+    SL_SHARD_TASK_HOLD,         /* no fork begins, and no source is let go of, until RELEASE */
+    SL_SHARD_TASK_FLUSH,        /* everything that was durable when it came is in segments */
+    SL_SHARD_TASK_CUT,          /* held: the same, and `cut` says where it is then */
+    SL_SHARD_TASK_RELEASE,      /* go on */
+    SL_SHARD_TASK_NEXT_SEGMENT, /* `segment` is the one behind `number` */
 };
 
 struct sl_shard_task {
     struct sl_inbox_item item;
     enum sl_shard_task_kind kind;
     struct sl_cut *cut;           /* borrowed: CUT fills it */
+    uint64_t number;              /* NEXT_SEGMENT: of the segment before; 0: the first is wanted */
+    struct sl_segment *segment;   /* NEXT_SEGMENT: with a reference; NULL: that was the last one */
+    uint64_t last_number;         /* NEXT_SEGMENT: the highest that there is */
     struct sl_mutex *mutex;       /* borrowed: guards the two below */
     struct sl_condition *changed; /* borrowed */
     bool done;

@@ -220,7 +220,7 @@ void sli_shard_drop_removed(struct sl_shard *shard);
 void sli_shard_forget_cold(struct sl_shard *shard, struct sl_stream *stream)
     SL_RUNS_ON(sl_role_shard);
 
-/* ---- shard_backup.c ---- */
+/* ---- shard_tasks.c ---- */
 
 void sli_shard_take_tasks(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* True: the PIN has to wait. */

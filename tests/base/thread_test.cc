@@ -4,6 +4,7 @@
 #include <string>
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <gtest/gtest.h>
 
@@ -38,6 +39,17 @@ TEST(Thread, HasItsNameWhileItRuns)
     EXPECT_EQ(name, "shard-3");
     EXPECT_EQ(kernel_name, "shard-3");
     EXPECT_STREQ(sl_thread_name(), "main");
+}
+
+TEST(Thread, YieldsToOthersAlone)
+{
+    int before = getpriority(PRIO_PROCESS, 0), inside = 0;
+    run_as("low", [&] {
+        sl_thread_yield_to_others();
+        inside = getpriority(PRIO_PROCESS, 0);
+    });
+    EXPECT_EQ(inside, 19);
+    EXPECT_EQ(getpriority(PRIO_PROCESS, 0), before);
 }
 
 TEST(Thread, LongNamesAreCut)

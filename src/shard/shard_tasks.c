@@ -1,6 +1,7 @@
 /*
- * Backup, the shard's side: it holds still what concerns other shards, flushes everything, and
- * names the segments that hold it all at that moment.
+ * What other threads than sessions ask of a shard. For a backup it holds still what concerns other
+ * shards, flushes everything, and names the segments that hold it all at that moment; for the scrub
+ * it names one segment after the other.
  */
 #include "base/assert.h"
 #include "base/thread.h"
@@ -32,6 +33,22 @@ enum sl_err sl_shard_await(struct sl_shard_task *task)
     return task->err;
 }
 
+static void find_next_segment(struct sl_shard *shard, struct sl_shard_task *task)
+    SL_RUNS_ON(sl_role_shard)
+{
+    const struct sl_link *segments = sl_catalog_segments(shard->catalog);
+    struct sl_segment *next = NULL;
+    task->last_number = 0;
+    for (struct sl_link *link = segments->next; link != segments; link = link->next) {
+        struct sl_segment *segment = SL_OBJECT(link, struct sl_segment, link);
+        if (segment->number > task->last_number)
+            task->last_number = segment->number;
+        if (segment->number > task->number && (next == NULL || segment->number < next->number))
+            next = segment;
+    }
+    task->segment = next == NULL ? NULL : sl_segment_ref(next);
+}
+
 static void take(struct sl_shard *shard, struct sl_shard_task *task) SL_RUNS_ON(sl_role_shard)
 {
     switch (task->kind) {
@@ -46,6 +63,9 @@ static void take(struct sl_shard *shard, struct sl_shard_task *task) SL_RUNS_ON(
         else
             shard->backup.task = task;
         return;
+    case SL_SHARD_TASK_NEXT_SEGMENT:
+        find_next_segment(shard, task);
+        break;
     case SL_SHARD_TASK_RELEASE:
         shard->backup.held = false;
         sl_link_splice_back(&shard->next_turn, &shard->backup.pins);
