@@ -414,7 +414,7 @@ static enum sl_err load(const struct sl_store_setup *setup, struct sl_store *sto
         return refuse(store->path, SL_ERR_DATA_SHARDS, 0,
                       "the data directory was made for another number of shards",
                       "leave out the number of shards, or give the stored one");
-    if (setup->backup)
+    if (setup->backup || setup->read_only)
         return SL_OK;
     /* Whoever made it may have been killed before its name was durable. */
     error = make_directory(store, LOST_NAME);
@@ -441,10 +441,26 @@ static int open_lock(const struct sl_store *store, struct sl_file **file)
     return error;
 }
 
-static enum sl_err lock(struct sl_store *store)
+/*
+ * Who only reads may do so where nothing can be written. Without a file to lock there nobody has
+ * ever opened the directory to write, or it was copied without.
+ */
+static int open_lock_to_read(const struct sl_store *store, struct sl_file **file)
 {
-    int error = open_lock(store, &store->lock);
-    if (error == 0)
+    char path[SL_PATH_SIZE_MAX];
+    int error = open_lock(store, file);
+    if (error != EROFS && error != EACCES)
+        return error;
+    join(path, store->path, LOCK_NAME);
+    error = store->vfs->open(store->vfs, path, 0, file);
+    return error == ENOENT ? 0 : error;
+}
+
+static enum sl_err lock(const struct sl_store_setup *setup, struct sl_store *store)
+{
+    int error =
+        setup->read_only ? open_lock_to_read(store, &store->lock) : open_lock(store, &store->lock);
+    if (error == 0 && store->lock != NULL)
         error = store->vfs->lock(store->lock);
     if (error == EWOULDBLOCK)
         return refuse(store->path, SL_ERR_DATA_LOCKED, 0,
@@ -478,7 +494,7 @@ static enum sl_err open_store(const struct sl_store_setup *setup, struct sl_stor
     if (err == SL_OK && !contents.identity)
         err = check_new(store, &contents, setup->must_exist);
     if (err == SL_OK)
-        err = lock(store);
+        err = lock(setup, store);
     /* Until it was locked another process may have made it. */
     if (err == SL_OK)
         err = look(store, &contents);
@@ -505,6 +521,7 @@ enum sl_err sl_store_open(const struct sl_store_setup *setup, struct sl_store **
 {
     *store = NULL;
     SL_ASSERT(setup->shards <= SHARDS_MAX);
+    SL_ASSERT(!setup->read_only || setup->must_exist);
     SL_ASSERT(setup->wal_file_size % SL_DISK_BLOCK_BYTES == 0);
     size_t size = strlen(setup->path);
     if (size == 0 || size + NAMES_SIZE > SL_PATH_SIZE_MAX)

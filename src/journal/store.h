@@ -33,6 +33,7 @@ struct sl_store_setup {
     uint64_t wal_file_size;   /* of a new one; 0: 64 MiB */
     bool allow_volatile;      /* a file system in memory is all right */
     bool must_exist;          /* never make a new one */
+    bool read_only;           /* must exist; at most LOCK is made in it, if it can be */
     bool backup;              /* it is a backup: must exist, is only read and not locked */
 };
 

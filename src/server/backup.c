@@ -96,7 +96,7 @@ static enum sl_exit_code backup_alone(const char *path, const char *destination)
     struct sl_store *store;
     struct sl_engine *engine;
     /* First only a look: the engine would make a directory that is not there. */
-    enum sl_err err = sl_tool_open_store(path, &store);
+    enum sl_err err = sl_tool_open_store(path, false, &store);
     if (err == SL_ERR_DATA_LOCKED)
         sl_tool_complain("%s: its server does not listen at control.sock", path);
     if (err != SL_OK)

@@ -371,7 +371,7 @@ int sl_dump_main(int argument_count, char *const *arguments)
     enum sl_exit_code code;
     if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
         return (int)code;
-    enum sl_err err = sl_tool_open_store(path, &dump.store);
+    enum sl_err err = sl_tool_open_store(path, true, &dump.store);
     if (err != SL_OK)
         return (int)sl_exit_code_of(err);
     code = run(&dump);

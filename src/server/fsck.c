@@ -295,6 +295,11 @@ static enum sl_exit_code repair(struct fsck *fsck)
     return code;
 }
 
+static bool repairs(const struct fsck *fsck)
+{
+    return fsck->cuts || fsck->quarantines || fsck->rebuilds;
+}
+
 static bool makes_sense(const struct fsck *fsck, enum sl_exit_code *code)
 {
     const char *what = NULL;
@@ -320,7 +325,7 @@ static enum sl_exit_code run(struct fsck *fsck)
     fsck->manifests = sl_memory_zalloc(shards * sizeof(*fsck->manifests));
     fsck->checks = sl_memory_zalloc(shards * sizeof(*fsck->checks));
     enum sl_exit_code code = SL_EXIT_CLEAN;
-    if (fsck->cuts || fsck->quarantines || fsck->rebuilds)
+    if (repairs(fsck))
         code = repair(fsck);
     if (code == SL_EXIT_CLEAN) {
         check_all(fsck);
@@ -347,7 +352,7 @@ int sl_fsck_main(int argument_count, char *const *arguments)
     enum sl_exit_code code;
     if (!sl_tool_parse(&wanted, argument_count, arguments, &code) || !makes_sense(&fsck, &code))
         return (int)code;
-    enum sl_err err = sl_tool_open_store(path, &fsck.store);
+    enum sl_err err = sl_tool_open_store(path, !repairs(&fsck), &fsck.store);
     if (err != SL_OK)
         return (int)sl_exit_code_of(err);
     code = run(&fsck);

@@ -120,13 +120,14 @@ bool sl_tool_parse(const struct sl_tool_arguments *wanted, int count, char *cons
     return words == wanted->word_count || refuse(wanted, "arguments", "something is missing", code);
 }
 
-enum sl_err sl_tool_open_store(const char *path, struct sl_store **store)
+enum sl_err sl_tool_open_store(const char *path, bool read_only, struct sl_store **store)
 {
     struct sl_store_setup setup = {
         .vfs = sl_vfs_posix(),
         .path = path,
         .allow_volatile = true,
         .must_exist = true,
+        .read_only = read_only,
     };
     enum sl_err err = sl_store_open(&setup, store);
     if (err != SL_OK)

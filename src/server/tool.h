@@ -55,8 +55,12 @@ bool sl_tool_end_output(void);
 /* A line to standard error, with "sluice: " before and a newline behind. */
 void sl_tool_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Opens and locks an existing data directory; says what is wrong. */
-SL_NODISCARD enum sl_err sl_tool_open_store(const char *path, struct sl_store **store);
+/*
+ * Opens and locks an existing data directory; says what is wrong. `read_only`: it may be where
+ * nothing can be written.
+ */
+SL_NODISCARD enum sl_err sl_tool_open_store(const char *path, bool read_only,
+                                            struct sl_store **store);
 
 #ifdef __cplusplus
 }

@@ -190,6 +190,52 @@ TEST_F(StoreTest, OneProcessAtATime)
     EXPECT_EQ(OpenAgain().err, SL_OK);
 }
 
+TEST_F(StoreTest, WhoOnlyReadsOpensWhatCannotBeWritten)
+{
+    Make();
+    for (bool has_lock : { true, false }) {
+        for (int error : { EROFS, EACCES, EIO }) {
+            if (!has_lock && sim_.Exists("/srv/data/LOCK"))
+                sim_.Remove("/srv/data/LOCK");
+            Store reader(vfs_), writer(vfs_);
+            reader.setup().must_exist = reader.setup().read_only = true;
+            /* With LOCK missing its first open says so, and the second one would make it. */
+            sim_.FailNth(DiskCall::kOpen, has_lock ? 1 : 2, error);
+            EXPECT_EQ(reader.Open().err, error == EIO ? SL_ERR_STORAGE_FAILED : SL_OK);
+            EXPECT_EQ(reader.get() != nullptr && reader->lock != nullptr, has_lock && error != EIO);
+            EXPECT_EQ(sim_.Exists("/srv/data/LOCK"), has_lock);
+            if (has_lock && error != EIO) {
+                EXPECT_EQ(writer.Open().err, SL_ERR_DATA_LOCKED);
+            }
+        }
+    }
+}
+
+TEST_F(StoreTest, WhoOnlyReadsWritesNothingButTheLock)
+{
+    Make();
+    sim_.Remove("/srv/data/LOCK");
+    Store reader(vfs_);
+    reader.setup().must_exist = reader.setup().read_only = true;
+    DiskCall calls[] = { DiskCall::kWrite,         DiskCall::kSync,   DiskCall::kMakeDirectory,
+                         DiskCall::kSyncDirectory, DiskCall::kRename, DiskCall::kUnlink };
+    uint64_t before = 0, after = 0;
+    for (DiskCall call : calls)
+        before += sim_.Count(call);
+    EXPECT_EQ(reader.Open().err, SL_OK);
+    for (DiskCall call : calls)
+        after += sim_.Count(call);
+    EXPECT_EQ(after, before);
+    EXPECT_TRUE(sim_.Exists("/srv/data/LOCK"));
+}
+
+TEST_F(StoreTest, WhoWritesOpensNothingThatCannotBeWritten)
+{
+    Make();
+    sim_.FailNth(DiskCall::kOpen, 1, EROFS);
+    EXPECT_EQ(OpenAgain().err, SL_ERR_DATA_DIRECTORY);
+}
+
 TEST_F(StoreTest, OpensThroughEverySpellingOfThePath)
 {
     Make();
