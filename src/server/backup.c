@@ -6,11 +6,12 @@
 
 #include "journal/backup.h"
 #include "server/control.h"
+#include "server/fsck.h"
 #include "server/tool.h"
 #include "sluice/engine.h"
 
 static const char backup_usage[] =
-    "sluice backup DATA_DIR DESTINATION\n"
+    "sluice backup DATA_DIR DESTINATION [--no-check]\n"
     "\n"
     "Writes a backup of everything that was acknowledged when the command began, and perhaps of "
     "more. A\n"
@@ -24,11 +25,19 @@ static const char backup_usage[] =
     "disk. On\n"
     "another one they are copies. SLUICE.backup in it is written last: a directory without it is "
     "no backup.\n"
-    "sluice restore makes a data directory of it; sluice fsck checks a restored one.\n"
+    "sluice restore makes a data directory of it.\n"
     "\n"
-    "Exit code: 0 the backup is durable, 1 usage or DESTINATION is not empty, 3 DATA_DIR is "
-    "corrupt, 4 it is\n"
-    "locked and nobody answers, 5 another version wrote it, 6 the disk or the server failed.\n";
+    "A backup has the damage of what it was made of. So this command then reads all of it once and "
+    "checks it\n"
+    "as sluice fsck does. A backup that is damaged stays, with everything that is good in it.\n"
+    "\n"
+    "  --no-check   do not: links are made in no time, whatever they hold\n"
+    "\n"
+    "Exit code: 0 the backup is durable, 1 usage or DESTINATION is not empty, 3 DATA_DIR or the "
+    "backup is\n"
+    "corrupt, 4 DATA_DIR is locked and nobody answers, 5 another version wrote it, 6 the disk or "
+    "the server\n"
+    "failed.\n";
 
 static const char restore_usage[] =
     "sluice restore BACKUP DATA_DIR\n"
@@ -43,13 +52,6 @@ static const char restore_usage[] =
     "complete\n"
     "backup, 3 the backup is corrupt, 5 another version wrote it, 6 the disk failed.\n";
 
-static bool parse(const char *usage, int count, char *const *arguments, const char **words,
-                  enum sl_exit_code *code)
-{
-    const struct sl_tool_arguments wanted = { usage, NULL, 0, words, 2 };
-    return sl_tool_parse(&wanted, count, arguments, code);
-}
-
 static enum sl_exit_code end(enum sl_err err, const char *what, const char *path)
 {
     if (err == SL_OK)
@@ -59,6 +61,14 @@ static enum sl_exit_code end(enum sl_err err, const char *what, const char *path
     if (!sl_tool_end_output())
         return SL_EXIT_STORAGE_FAILED;
     return sl_exit_code_of(err);
+}
+
+static enum sl_err open_backup(const char *path, struct sl_store **backup)
+{
+    const struct sl_store_setup setup = {
+        .vfs = sl_vfs_posix(), .path = path, .allow_volatile = true, .backup = true
+    };
+    return sl_store_open(&setup, backup);
 }
 
 /* ---- backup ---- */
@@ -110,12 +120,34 @@ static enum sl_exit_code backup_alone(const char *path, const char *destination)
     return end(err, "backup complete", destination);
 }
 
+/* Hard links are read here again, copies for the first time. */
+static enum sl_exit_code check(const char *path)
+{
+    struct sl_store *backup;
+    enum sl_err err = open_backup(path, &backup);
+    if (err != SL_OK) {
+        sl_tool_complain("%s: not checked: %s", path, sl_err_text(err));
+        return sl_exit_code_of(err);
+    }
+    enum sl_exit_code code = sl_fsck_check(backup);
+    sl_store_close(&backup);
+    if (code == SL_EXIT_CLEAN)
+        sl_tool_print("backup checked: %s\n", path);
+    else
+        sl_tool_complain(
+            "%s: the backup is durable, but damaged, and so may be what it was made of", path);
+    return sl_tool_end_output() ? code : SL_EXIT_STORAGE_FAILED;
+}
+
 int sl_backup_main(int argument_count, char *const *arguments)
 {
     const char *words[2];
     enum sl_exit_code code;
     struct sl_buffer destination = { 0 }, request = { 0 }, answer = { 0 };
-    if (!parse(backup_usage, argument_count, arguments, words, &code))
+    bool no_check = false;
+    const struct sl_tool_option option = { "--no-check", &no_check, NULL, 0 };
+    const struct sl_tool_arguments wanted = { backup_usage, &option, 1, words, 2 };
+    if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
         return (int)code;
     if (!make_absolute(words[1], &destination)) {
         sl_tool_complain("%s: not a usable path", words[1]);
@@ -126,6 +158,8 @@ int sl_backup_main(int argument_count, char *const *arguments)
         code = sl_control_ask(words[0], sl_buffer_bytes(&request), &answer)
                    ? judge_answer(&answer, path)
                    : backup_alone(words[0], path);
+        if (code == SL_EXIT_CLEAN && !no_check)
+            code = check(path);
     }
     sl_buffer_deinit(&destination);
     sl_buffer_deinit(&request);
@@ -145,12 +179,10 @@ int sl_restore_main(int argument_count, char *const *arguments)
     const char *words[2];
     enum sl_exit_code code;
     struct sl_store *backup;
-    if (!parse(restore_usage, argument_count, arguments, words, &code))
+    const struct sl_tool_arguments wanted = { restore_usage, NULL, 0, words, 2 };
+    if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
         return (int)code;
-    const struct sl_store_setup setup = {
-        .vfs = sl_vfs_posix(), .path = words[0], .allow_volatile = true, .backup = true
-    };
-    enum sl_err err = sl_store_open(&setup, &backup);
+    enum sl_err err = open_backup(words[0], &backup);
     if (err != SL_OK)
         return (int)end(err, "", words[0]);
     err = sl_backup_restore(backup, words[1], on_file);

@@ -58,7 +58,7 @@ static const char usage[] =
     "After a repair it is that of a new check.\n";
 
 struct fsck {
-    struct sl_store *store; /* owned */
+    struct sl_store *store; /* borrowed */
     bool has_shard;
     uint64_t shard;
     bool cuts;
@@ -337,6 +337,12 @@ static enum sl_exit_code run(struct fsck *fsck)
     return code;
 }
 
+enum sl_exit_code sl_fsck_check(struct sl_store *store)
+{
+    struct fsck fsck = { .store = store, .code = SL_EXIT_CLEAN };
+    return run(&fsck);
+}
+
 int sl_fsck_main(int argument_count, char *const *arguments)
 {
     struct fsck fsck = { .code = SL_EXIT_CLEAN };
@@ -352,11 +358,13 @@ int sl_fsck_main(int argument_count, char *const *arguments)
     enum sl_exit_code code;
     if (!sl_tool_parse(&wanted, argument_count, arguments, &code) || !makes_sense(&fsck, &code))
         return (int)code;
-    enum sl_err err = sl_tool_open_store(path, !repairs(&fsck), &fsck.store);
+    struct sl_store *store;
+    enum sl_err err = sl_tool_open_store(path, !repairs(&fsck), &store);
     if (err != SL_OK)
         return (int)sl_exit_code_of(err);
+    fsck.store = store;
     code = run(&fsck);
-    sl_store_close(&fsck.store);
+    sl_store_close(&store);
     if (!sl_tool_end_output())
         code = SL_EXIT_STORAGE_FAILED;
     return (int)code;

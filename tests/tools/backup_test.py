@@ -9,6 +9,8 @@ import unittest
 
 from case import BYTES, ROOT, Client, ToolTest, bytes_of
 
+CHUNK_HEADER_BYTES = 32
+
 
 class Load(threading.Thread):
     """Appends numbered messages to streams of its own, makes forks of them and deletes some of the forks."""
@@ -179,6 +181,26 @@ class Backup(ToolTest):
         server = self.start(self.restored)
         self.assertNotEqual(tag, self.client(server).ask("GET", "closed", query="?offset=-1")["etag"])
         server.stop()
+
+    def test_says_that_it_is_whole(self):
+        output = self.sluice("backup", self.sample, self.backup)
+        self.assertIn("backup checked", output)
+        self.assertIn("0 errors", output)
+        output = self.sluice("backup", self.sample, self.place / "b", "--no-check")
+        self.assertNotIn("checked", output)
+
+    def test_says_that_it_has_the_damage_of_what_it_was_made_of(self):
+        self.flip(self.segments(0)[0], CHUNK_HEADER_BYTES)
+        for serves in (False, True):
+            server = self.start() if serves else None
+            backup = self.place / f"backup{serves}"
+            output = self.sluice("backup", self.sample, backup, expected=3)
+            self.assertRegex(output, r"error: shard-00/seg-\S+ at 0: a chunk is damaged")
+            self.assertIn("the backup is durable, but damaged", self.errors)
+            self.sluice("restore", backup, self.place / f"restored{serves}")
+            if serves:
+                server.stop()
+        self.sluice("backup", self.sample, self.backup, "--no-check")
 
     def test_can_be_restored_twice(self):
         self.sluice("backup", self.sample, self.backup)
