@@ -32,12 +32,16 @@ class Check(ToolTest):
 
     def test_refuses_another_version(self):
         path = self.sample / "SLUICE"
-        data = bytearray(path.read_bytes())
-        for at in (0, BLOCK):
-            struct.pack_into("<I", data, at + 20, 1)  # an incompatible feature
-            struct.pack_into("<I", data, at + 68, crc32c(data[at:at + 68]))
-        path.write_bytes(data)
-        self.sluice("fsck", self.sample, expected=5)
+        good = path.read_bytes()
+        for place, value in ((8, 2), (20, 1)):  # the next version; an incompatible feature
+            data = bytearray(good)
+            for at in (0, BLOCK):
+                struct.pack_into("<I", data, at + place, value)
+                struct.pack_into("<I", data, at + 68, crc32c(data[at:at + 68]))
+            path.write_bytes(data)
+            for command in (("fsck",), ("dump",), ("serve", "--listen", "127.0.0.1:0", "--data-dir")):
+                self.sluice(*command, self.sample, expected=5)
+            self.assertEqual(path.read_bytes(), data)
 
     def test_refuses_nonsense(self):
         for arguments in ((), ("a", "b"), (self.sample, "--shard"), (self.sample, "--shard", "x"),
