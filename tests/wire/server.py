@@ -33,9 +33,13 @@ class Server:
         if "--data-dir" in options and "--wal-file-bytes" not in options:
             options += ["--wal-file-bytes", str(WAL_FILE_BYTES)]
         self.errors = tempfile.TemporaryFile("w+")
-        command = [binary, "serve", "--listen", "127.0.0.1:0", *options]
+        self.command = [binary, "serve", "--listen", "127.0.0.1:0", *options]
+        self.launch()
+
+    def launch(self):
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
+            text=True
         )
         self.pid = self.process.pid
         try:
@@ -48,6 +52,15 @@ class Server:
             self.kill()
             raise
         self.url, self.port = match[1], int(match[2])
+
+    def crash(self):
+        """SIGKILL, and a start on the same directory and port."""
+        self.process.kill()
+        if self.process.wait() != -signal.SIGKILL:
+            raise AssertionError(f"died with {self.process.returncode}\n{self.stderr()}")
+        self.process.stdout.close()
+        self.command[self.command.index("--listen") + 1] = f"127.0.0.1:{self.port}"
+        self.launch()
 
     def stderr(self):
         """What the server has written to standard error so far."""
