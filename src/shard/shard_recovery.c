@@ -203,7 +203,7 @@ static enum sl_err read_segments(struct recovery *recovery) SL_RUNS_ON(sl_role_s
             err = SL_ERR_DATA_CORRUPT;
         if (err != SL_OK)
             sl_log(SL_LOG_ERROR, "recovery", "segment_damaged",
-                   "shard=%u segment=%016llx position=%llu what=\"%s\"", shard->setup.index,
+                   "shard=%u file=seg-%016llx position=%llu what=\"%s\"", shard->setup.index,
                    (unsigned long long)segment->number, (unsigned long long)position,
                    what != NULL ? what : recovery->what);
     }
