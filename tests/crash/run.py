@@ -12,6 +12,7 @@ SHORT = (
     ("kill_points.py", "--runs", "60", "--seconds", "45"),
     ("faults.py", "--runs", "50", "--seconds", "45"),
     ("gating.py",),
+    ("damage.py", "--runs", "40"),
 )
 
 

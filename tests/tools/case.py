@@ -2,9 +2,7 @@
 import hashlib
 import os
 import pathlib
-import re
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -13,36 +11,15 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "wire"))
 from http1 import Connection  # noqa: E402
 from server import BINARY, Server  # noqa: E402
+from disk import frames_in  # noqa: E402
 
 ROOT = "/v1/stream/"
 BYTES = {"Content-Type": "application/octet-stream"}
 JSON = {"Content-Type": "application/json"}
 SMALL = ("--shards", 2, "--acceptors", 2, "--wal-file-bytes", 1 << 20, "--wal-budget-bytes", 1 << 20,
          "--max-body-bytes", 400000)
-BLOCK = 4096
-FRAME = struct.Struct("<IIHHIIIQQQQQqI20x")
-COUNT, POSITION, LSN, HEADER_CRC = 5, 9, 10, 1  # in a frame's fields
 SCRATCH = pathlib.Path(BINARY).resolve().parent
 TIMEOUT_S = 60
-
-
-def crc_table():
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-TABLE = crc_table()
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 255]
-    return crc ^ 0xFFFFFFFF
 
 
 def bytes_of(name, size):
@@ -198,18 +175,4 @@ class ToolTest(unittest.TestCase):
         return sorted(self.sample.glob(pattern))
 
     def frames(self, shard):
-        """(path, place in it, fields) of every frame of the log, by position."""
-        found = []
-        for path in sorted(self.sample.glob(f"shard-{shard:02}/wal-*")):
-            data = path.read_bytes()
-            begin = int(path.name[4:], 16) * len(data)
-            for at in range(0, len(data), BLOCK):
-                fields = FRAME.unpack_from(data, at)
-                if data[at:at + 4] == b"SLFR" and fields[POSITION] == begin + at:
-                    found.append((path, at, fields))
-        return found
-
-
-def names_in(output):
-    """The streams that a line of the output names in quotes."""
-    return set(re.findall(r'stream "((?:[^"\\]|\\.)*)"', output))
+        return frames_in(self.sample, shard)

@@ -5,8 +5,8 @@ import struct
 import subprocess
 import unittest
 
-from case import (BINARY, BLOCK, BYTES, COUNT, FRAME, HEADER_CRC, LSN, POSITION, ToolTest, bytes_of, crc32c,
-                  names_in)
+from case import BINARY, BYTES, ToolTest, bytes_of
+from disk import BLOCK, COUNT, FRAME, HEADER_CRC, LSN, POSITION, crc32c, names_in
 
 
 class Check(ToolTest):
