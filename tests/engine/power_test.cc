@@ -125,6 +125,8 @@ TEST_F(PowerTest, AForkWhoseRecordWasLostIsNotAnsweredOk)
     ASSERT_EQ(Create("source"), SL_OK);
     disk_.Hold(true);
     struct sl_operation *fork = SubmitCreate("fork", "source");
+    for (int step = 0; step < 3; step++) /* is the name free; the reference; the stream */
+        PassThrough();
     ASSERT_TRUE(disk_.WaitForHeld(1));
     disk_.PowerCut();
     ASSERT_TRUE(ComesBack(fork));
