@@ -23,6 +23,16 @@ struct found_extent {
     uint64_t segment; /* number */
 };
 
+/* An extent whose chunk was found damaged, until it is known whether its stream is still there. */
+struct damaged_extent {
+    uint64_t id;
+    uint64_t start;
+    uint64_t end;
+    uint64_t segment;  /* number */
+    uint64_t position; /* in the segment's file */
+    bool malformed;    /* its boundaries are, and the checksum says that it was written so */
+};
+
 static const char todo_quarantine[] = "sluice fsck --quarantine, or restore a backup";
 
 /* ---- streams ---- */
@@ -207,36 +217,60 @@ static void on_chunk(void *context, const struct sl_chunk *chunk)
         found->malformed = true;
 }
 
-static void check_extent(struct sl_shard_check *check, const struct sl_check_stream *stream,
+static void check_extent(struct sl_shard_check *check, uint64_t id,
                          const struct sl_extent_on_disk *extent)
 {
     struct chunk_check found = { .malformed = false };
-    enum sl_err err =
-        sl_segment_read(check->segment, stream->id, extent, &check->chunk, on_chunk, &found);
+    enum sl_err err = sl_segment_read(check->segment, id, extent, &check->chunk, on_chunk, &found);
     if (err == SL_ERR_STORAGE_FAILED)
         check->err = err;
     if (err == SL_OK && !found.malformed)
         return;
+    struct damaged_extent damaged = {
+        .id = id,
+        .start = extent->start,
+        .end = extent->start + extent->size,
+        .segment = check->segment->number,
+        .position = extent->position,
+        .malformed = err == SL_OK,
+    };
+    sl_buffer_append(&check->damaged, &damaged, sizeof(damaged));
+}
+
+/* Once it is known whose bytes still count. */
+static void report_extent(struct sl_shard_check *check, const struct damaged_extent *damaged)
+{
+    const struct sl_check_stream *stream = sl_shard_check_find(check, damaged->id);
     char name[SL_SEGMENT_NAME_SIZE];
     struct sl_buffer lost = { 0 };
-    sl_segment_name(check->segment->number, name);
-    sl_buffer_printf(&lost, "bytes %" PRIu64 " to %" PRIu64 " of stream ", extent->start,
-                     extent->start + extent->size);
-    sl_check_stream_print(stream, &lost);
+    sl_segment_name(damaged->segment, name);
     struct sl_fault fault = {
         .file = name,
-        .position = extent->position,
-        .what = err != SL_OK ? "a chunk is damaged: its checksum, its size or its place is wrong"
-                             : "the boundaries of a chunk are malformed",
-        .lost = text_of(&lost),
-        .todo = "none here: the server starts and refuses to read these bytes; restore a backup to "
-                "have them",
+        .position = damaged->position,
+        .what = damaged->malformed
+                    ? "the boundaries of a chunk are malformed"
+                    : "a chunk is damaged: its checksum, its size or its place is wrong",
+        .lost = "nothing: its stream was removed",
+        .todo = "none needed: compaction leaves these bytes out",
     };
-    note_segment(check, check->segment->number)->damaged = true;
-    check->errors++;
-    check->damages++;
-    sl_shard_check_report(check, true, &fault);
+    if (stream->exists) {
+        sl_buffer_printf(&lost, "bytes %" PRIu64 " to %" PRIu64 " of stream ", damaged->start,
+                         damaged->end);
+        sl_check_stream_print(stream, &lost);
+        fault.lost = text_of(&lost);
+        fault.todo = "none here: the server starts and refuses to read these bytes; restore a "
+                     "backup to have them";
+        check->errors++;
+    }
+    sl_shard_check_report(check, stream->exists, &fault);
     sl_buffer_deinit(&lost);
+}
+
+static void report_extents(struct sl_shard_check *check)
+{
+    const struct damaged_extent *damaged = (const void *)check->damaged.data;
+    for (size_t i = 0; i < check->damaged.size / sizeof(*damaged); i++)
+        report_extent(check, &damaged[i]);
 }
 
 /* Its state; false: malformed. */
@@ -282,7 +316,7 @@ static void on_entry(void *context, struct sl_segment *segment, const struct sl_
                                       segment->number };
         sl_buffer_append(&check->extents, &found, sizeof(found));
         if (!check->quiet)
-            check_extent(check, stream, extent);
+            check_extent(check, entry->id, extent);
     }
 }
 
@@ -538,7 +572,6 @@ static void report_log(struct sl_shard_check *check)
                          scan->torn_bytes);
         fault.what = "the end of the log is torn";
         fault.todo = "none needed: the next start puts these bytes into lost+found and goes on";
-        check->warnings++;
     } else {
         sl_buffer_printf(&lost,
                          "changes from LSN %" PRIu64 " on; at least those up to LSN %" PRIu64
@@ -648,8 +681,10 @@ void sl_shard_check_run(struct sl_shard_check *check)
     check_segments(check);
     if (check->err == SL_OK)
         check_log(check);
-    if (check->err == SL_OK)
+    if (check->err == SL_OK) {
+        report_extents(check);
         sl_shard_check_walk(check, report_stream, check);
+    }
 }
 
 static void destroy_stream(void *context, struct sl_check_stream *stream)
@@ -669,6 +704,7 @@ void sl_shard_check_deinit(struct sl_shard_check *check)
     sl_table_deinit(&check->streams);
     sl_buffer_deinit(&check->segments);
     sl_buffer_deinit(&check->extents);
+    sl_buffer_deinit(&check->damaged);
     sl_buffer_deinit(&check->chunk);
     sl_media_set_deinit(&check->media);
 }

@@ -49,11 +49,10 @@ struct sl_check_stream {
     struct sl_buffer name; /* owned; empty: not known */
 };
 
-/* A segment that a start would refuse, or that has damaged chunks. */
+/* A segment that a start would refuse, or that another one replaced. */
 struct sl_check_segment {
     uint64_t number;
     bool unreadable; /* footer, directory or an entry block: a start refuses it */
-    bool damaged;    /* chunks: reads of them fail */
     bool replaced;   /* a segment with a higher number has the same bytes */
 };
 
@@ -64,9 +63,7 @@ struct sl_shard_check {
     const struct sl_manifest *manifest; /* borrowed */
     bool quiet;                         /* say nothing, and do not read the chunks */
     /* results */
-    unsigned errors;  /* for which a start would fail, or reads would */
-    unsigned damages; /* of these: for which only reads would fail */
-    unsigned warnings;
+    unsigned errors; /* for which a start would fail, or reads would */
     enum sl_err err; /* STORAGE_FAILED: the disk does not answer, nothing else counts */
     struct sl_wal_scan scan;
     uint64_t lsn_max; /* of all entries and tombstones */
@@ -78,6 +75,7 @@ struct sl_shard_check {
     /* inside */
     struct sl_table names;
     struct sl_buffer extents;
+    struct sl_buffer damaged; /* struct damaged_extent each */
     struct sl_buffer chunk;
     struct sl_media_set media;
     struct sl_now now;

@@ -175,6 +175,20 @@ class Segments(ToolTest):
         self.assertIn(b"DATA_DAMAGED", response.body)
         server.stop()
 
+    def test_damage_of_a_removed_stream_is_no_loss(self):
+        segment = self.segments(0)[0]
+        self.flip(segment, 1000)
+        (name,) = names_in(self.sluice("fsck", self.sample, expected=3))
+        server = self.start()
+        client = self.client(server)
+        for fork in (f"fork/{i}" for i in range(12) if f"plain/{i % 8}" == name):
+            client.ask("DELETE", fork)
+        client.ask("DELETE", name)
+        server.stop()
+        output = self.sluice("fsck", self.sample)
+        self.assertIn(f"warning: shard-00/{segment.name} at 0", output)
+        self.assertIn("lost: nothing", output)
+
     def quarantine(self, segment):
         """Takes it out; nothing is served that is not whole."""
         output = self.sluice("fsck", self.sample, expected=3)
