@@ -22,7 +22,7 @@ import tempfile
 import time
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "rivals"
-READY_S = 30  # a rival that takes no connection after this time does not start
+READY_S = 120  # a server that takes no connection after this time does not start
 STOP_S = 10  # one that is not gone so long after SIGTERM is killed
 ANSWER_S = 10
 
@@ -309,7 +309,7 @@ def free_port():
 
 def wait_for_port(process, port):
     """Until a connection is taken. Rivals have no common way to say that they are ready, so this
-    knocks, every 20 ms."""
+    knocks, every 2 ms."""
     end = time.monotonic() + READY_S
     while True:
         try:
@@ -320,7 +320,7 @@ def wait_for_port(process, port):
                 raise OSError(f"ended with {process.returncode}") from None
             if time.monotonic() > end:
                 raise OSError("takes no connections") from None
-            time.sleep(0.02)
+            time.sleep(0.002)
 
 
 def start(rival, mode, port, data_dir, output=subprocess.DEVNULL):

@@ -1,0 +1,486 @@
+"""The one list of what is measured, and the bars that it has to reach.
+
+A scenario has variants: the same load on ours in memory, on ours with a disk, on a ceiling, with
+more streams. Its rounds take turns through its variants, so what the machine does meanwhile meets
+all of them alike, and a bar compares what two variants did in the same round.
+"""
+import dataclasses
+import functools
+import time
+
+from load import errors, metrics
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """How long and how large."""
+
+    name: str
+    rounds: int
+    warmup_ms: int
+    measure_ms: int
+    streams_max: int = 1_000_000
+    connections_max: int = 9_000
+    bytes_max: int = 100 * MIB
+    jobs: int = 1       # variants measured at a time; more than one gives figures for nobody
+    idle_s: float = 16  # more than the time between two heartbeats
+
+    def streams(self, count):
+        return min(count, self.streams_max)
+
+    def connections(self, count):
+        return min(count, self.connections_max)
+
+    def size(self, size):
+        return min(size, self.bytes_max)
+
+
+PROFILES = {p.name: p for p in (
+    Profile("full", rounds=5, warmup_ms=500, measure_ms=2000),
+    Profile("rivals", rounds=5, warmup_ms=500, measure_ms=2000, streams_max=10_000),
+    Profile("quick", rounds=3, warmup_ms=200, measure_ms=500, streams_max=100_000, idle_s=2),
+    Profile("smoke", rounds=1, warmup_ms=20, measure_ms=100, streams_max=100, connections_max=20,
+            bytes_max=256 * KIB, jobs=4, idle_s=0.1),
+)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One subject under one load."""
+
+    subject: str                # name of ours, of a ceiling or of a rival
+    mode: str                   # of the subject; "program": it runs to its end and prints figures
+    load: str = ""              # roles of the generator
+    case: str = ""              # tells variants of the same subject and mode apart
+    x: float = 0                # place on the axis of a plot
+    setup: tuple = ()           # loads that run to their end before
+    options: tuple = ()         # of the subject
+    beside: bool = False        # only there for a bar of ours: not for rivals
+    measure: object = None      # function(variant, load, running, profile) instead of measure()
+
+    @property
+    def label(self):
+        return "/".join(filter(None, (f"{self.subject}-{self.mode}", self.case)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """What has to be reached: a metric of a variant, or its ratio to that of another."""
+
+    what: str
+    metric: str
+    of: str                     # label of a variant
+    over: str = ""              # label of the one it is compared with; empty: the figure itself
+    over_metric: str = ""       # of that; empty: the same
+    plus: tuple = ()            # (label, metric) that is added to what it is compared with
+    at_least: float = None
+    at_most: float = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    what: str
+    variants: tuple
+    bars: tuple = ()
+    metric: str = "rate"        # the one that is compared with the ceiling and plotted
+    latency: str = ""           # prefix of the latencies that are shown: those of the first role
+    ceiling: str = ""           # subject-mode of the ceiling
+    quick: bool = False         # belongs to the short run
+    keep: bool = False          # servers live through all rounds: their setup is expensive
+    rounds_max: int = 100       # so many say it all
+    rivals: bool = False        # rivals can do it
+    rival_bars: tuple = ()      # (rival, mode, at least so many times its figure), others: 1
+    rival_metric: str = ""      # less of which is better than a rival's; else more of the metric
+    axis: str = ""              # what x is; empty: there is no plot
+
+
+class Errors(Exception):
+    """A run in which something went wrong has no figures."""
+
+
+def check(result, tolerates=()):
+    if wrong := errors(result, tolerates):
+        raise Errors(wrong)
+    return result
+
+
+def measure(variant, load, running, profile):
+    """The load alone. Returns the metrics and what the generator said."""
+    result = check(load.run(running, variant.load))
+    if not any(role["status"] for role in result["roles"]):
+        raise Errors("no answers")
+    return metrics(result), [result]
+
+
+def create(streams, set_="s", type_="application/octet-stream"):
+    """A setup. A server works on one request of a connection at a time, so many share a commit."""
+    return f"create streams={streams} set={set_} type={type_} connections={min(streams, 512)}"
+
+
+def ours_and_h2o(load, *, streams=100, setup=None, **more):
+    """In memory, durable, and what h2o alone does with the same requests."""
+    made = setup or (create(streams),)
+    return (Variant("sluice", "memory", load, setup=made, **more),
+            Variant("sluice", "durable", load, setup=made, **more),
+            Variant("h2o", "bare", load, **more))
+
+
+# ---- appends ---------------------------------------------------------------------------------
+
+def appends(p):
+    one = p.streams(100)
+
+    def load(connections, depth=1, size=256, more=""):
+        return (f"append connections={p.connections(connections)} depth={depth} "
+                f"size={p.size(size)} streams={one} {more}")
+
+    yield Scenario(
+        "append-1", "append of 256 B, 1 connection",
+        (*ours_and_h2o(load(1), streams=one),
+         Variant("commit", "program", options=("--seconds", "1"))),
+        (Bar("share of h2o", "rate", "sluice-memory", "h2o-bare", at_least=0.55),
+         Bar("durable p50 over h2o p50 + bare synchronous write", "p50_us", "sluice-durable",
+             "h2o-bare", plus=("commit-program", "p50_us"), at_most=1.5)),
+        ceiling="h2o-bare", quick=True, rivals=True)
+    yield Scenario(
+        "append-64", "append of 256 B, 64 connections", ours_and_h2o(load(64), streams=one),
+        (Bar("share of h2o", "rate", "sluice-memory", "h2o-bare", at_least=0.85),
+         Bar("processor per request over h2o's", "cpu_us", "sluice-memory", "h2o-bare",
+             at_most=1.5)),
+        ceiling="h2o-bare", quick=True, rivals=True)
+    yield Scenario(
+        "append-64-pipelined", "append of 256 B, 64 connections, 16 requests pipelined on each",
+        ours_and_h2o(load(64, depth=16), streams=one),
+        (Bar("share of h2o", "rate", "sluice-memory", "h2o-bare", at_least=0.85),),
+        ceiling="h2o-bare", quick=True)
+    yield Scenario(
+        "append-256", "append of 256 B, 256 connections", ours_and_h2o(load(256), streams=one),
+        (Bar("durable over in memory", "rate", "sluice-durable", "sluice-memory",
+             at_least=0.85),),
+        ceiling="h2o-bare", quick=True, rivals=True,
+        rival_bars=(("durable-streams", "durable", 2), ("node", "durable", 10),
+                    ("durable-streams-server", "durable", 20)))
+    yield Scenario(
+        "append-1024", "append of 256 B, 1,024 connections",
+        ours_and_h2o(load(1024), streams=one), ceiling="h2o-bare")
+    sizes = (("100B", 100), ("1KiB", KIB), ("64KiB", 64 * KIB), ("1MiB", MIB))
+    yield Scenario(
+        "append-sizes", "append of 100 B to 1 MiB, 64 connections",
+        tuple(v for case, size in sizes
+              for v in ours_and_h2o(load(64, size=size), streams=one, case=case, x=size)),
+        ceiling="h2o-bare", axis="bytes of an append")
+    yield Scenario(
+        "append-json", "append of 64 JSON messages, 16 KiB in all, 64 connections",
+        ours_and_h2o(load(64, size=16 * KIB, more="json=64"),
+                     setup=(create(one, type_="application/json"),)),
+        ceiling="h2o-bare")
+    yield Scenario(
+        "append-producers", "append of 256 B by 64 idempotent producers",
+        ours_and_h2o(load(64, more="producers=1"), streams=one), ceiling="h2o-bare")
+    yield streams_scenario(p)
+
+
+def streams_scenario(p):
+    cases = (("1", 1), ("100", 100), ("10k", 10_000), ("100k", 100_000), ("1M", 1_000_000))
+    cases = tuple((case, n) for case, n in cases if n <= max(p.streams_max, 100))
+    most = cases[-1][0]
+    variants = tuple(
+        Variant("sluice", mode, f"append connections=256 streams={n} size=256", case, n,
+                setup=(create(n),))
+        for case, n in cases for mode in ("memory", "durable"))
+    bars = tuple(
+        Bar(f"rate at {most} streams over that at 100, {mode}", "rate", f"sluice-{mode}/{most}",
+            f"sluice-{mode}/100", at_least=0.8)
+        for mode in ("memory", "durable"))
+    return Scenario("append-streams", "append of 256 B by number of streams, 256 connections",
+                    variants, bars, keep=True, rivals=True, axis="streams")
+
+
+# ---- creating and deleting -------------------------------------------------------------------
+
+def storms(p):
+    many = 10_000_000  # more than there is time for
+    few = p.streams(100_000)
+
+    def variants(load, setup=()):
+        return tuple(Variant("sluice", mode, load, setup=setup) for mode in ("memory", "durable"))
+
+    put = f"create streams={many} connections=64"
+    post = f"append streams={p.streams(100)} connections=64"
+    yield Scenario(
+        "create", "create streams, 64 connections",
+        (*variants(put),
+         *(Variant("sluice", mode, post, "append", setup=(create(p.streams(100)),),
+                   beside=True)
+           for mode in ("memory", "durable")),
+         Variant("h2o", "bare", put)),
+        tuple(Bar(f"over appends, {mode}", "rate", f"sluice-{mode}", f"sluice-{mode}/append",
+                  at_least=0.7) for mode in ("memory", "durable")),
+        ceiling="h2o-bare", quick=True, rivals=True)
+
+    def remove(variant, load, running, profile):
+        result = check(load.run_to_end(running, variant.load))
+        return metrics(result), [result]
+
+    yield Scenario(
+        "delete", "delete streams, 64 connections",
+        tuple(dataclasses.replace(v, measure=remove) for v in variants(
+            f"delete streams={few} connections=64", (create(few),))))
+
+
+# ---- catch-up --------------------------------------------------------------------------------
+
+def fill(streams, size, of=0, set_="s"):
+    """Creates streams and gives each `size` bytes, by appends of `of` bytes."""
+    each = min(of or size, size)
+    return (create(streams, set_),
+            f"append set={set_} streams={streams} count={streams * (size // each)} size={each} "
+            f"pick=2 connections={min(streams, 512 if each <= 64 * KIB else 16)}")
+
+
+def reads(p):
+    small = p.streams(1000)
+    yield Scenario(
+        "read-1KiB", "catch-up read of 1 KiB from memory, 64 connections",
+        (Variant("sluice", "memory", f"read streams={small} connections=64",
+                 setup=fill(small, KIB)),
+         Variant("h2o", "bare", f"read streams={small} connections=64")),
+        (Bar("share of h2o", "rate", "sluice-memory", "h2o-bare", at_least=0.85),),
+        ceiling="h2o-bare", quick=True, rivals=True)
+    yield Scenario(
+        "read-304", "read that is not modified (ETag), 64 connections",
+        (Variant("sluice", "memory", f"read streams={small} connections=64 etag=1",
+                 setup=fill(small, KIB)),))
+    size = p.size(MIB)
+    yield Scenario(
+        "read-1MiB", "catch-up read of 1 MiB from memory, 16 connections",
+        (Variant("sluice", "memory", "read streams=16 connections=16", setup=fill(16, size)),
+         Variant("loopback", "program", options=("--seconds", "1"))),
+        (Bar("share of loopback", "bytes_per_s", "sluice-memory", "loopback-program",
+             at_least=0.7),),
+        metric="bytes_per_s", quick=True, rivals=True)
+    size = p.size(100 * MIB)
+    yield Scenario(
+        "read-100MiB", "catch-up read of 100 MiB from memory, by readers",
+        tuple(Variant("sluice", "memory", f"read streams=1 connections={p.connections(n)}", f"{n}",
+                      n, setup=fill(1, size, MIB)) for n in (1, 8, 64, 512)),
+        metric="bytes_per_s", keep=True, axis="readers")
+    yield Scenario(
+        "read-cold", "catch-up read of 1 MiB from segments, 16 connections",
+        (Variant("sluice", "durable", "read streams=256 connections=16",
+                 setup=fill(256, p.size(MIB)),
+                 options=("--memory-budget-bytes", 64 * MIB, "--wal-file-bytes", 8 * MIB,
+                          "--wal-budget-bytes", 16 * MIB, "--max-body-bytes", 2 * MIB)),),
+        metric="bytes_per_s")
+
+
+# ---- live reads ------------------------------------------------------------------------------
+
+TEXT = "type=text/plain"
+
+
+def fan_out(p):
+    made = (create(1, type_="text/plain"),)
+
+    def live(kind, readers, **how):
+        words = " ".join(f"{name}={value}" for name, value in how.items())
+        return f"append {TEXT} {words} {kind} {TEXT} connections={p.connections(readers)}"
+
+    def both(load, **more):
+        return (Variant("sluice", "memory", load, setup=made, **more),
+                Variant("sse", "bare", load, **more))
+
+    cases = (("100", 100), ("1000", 1000), ("9000", 9000))
+    yield Scenario(
+        "fan-out", "1 stream by SSE subscribers; the next append when all have the one before",
+        tuple(v for case, n in cases
+              for v in both(live("sse", n, lockstep=1), case=case, x=n)),
+        (Bar("deliveries, share of a bare writer", "2.delivery_rate", "sluice-memory/1000",
+             "sse-bare/1000", at_least=0.7),),
+        metric="2.delivery_rate", latency="2.delivery_", ceiling="sse-bare", quick=True,
+        rivals=True, axis="subscribers")
+    yield Scenario(
+        "fan-out-paced", "1 stream, 1,000 SSE subscribers, 100 appends/s",
+        (*both(live("sse", 1000, rate=100)),
+         Variant("sluice", "durable", live("sse", 1000, rate=100), setup=made)),
+        (Bar("p99 from append to delivery over a bare writer's", "2.delivery_p99_us",
+             "sluice-memory", "sse-bare", at_most=1.3),
+         Bar("share delivered", "2.delivered_share", "sluice-memory", at_least=0.999)),
+        metric="2.delivery_rate", latency="2.delivery_", ceiling="sse-bare", quick=True,
+        rivals=True, rival_metric="2.delivery_p99_us")
+    wide = p.streams(1000)
+    yield Scenario(
+        "fan-out-wide", "1,000 streams with 10 SSE subscribers each, 5,000 appends/s",
+        (Variant("sluice", "memory", f"append {TEXT} streams={wide} rate=5000 connections=16 "
+                 f"sse {TEXT} streams={wide} connections={wide * 10}",
+                 setup=(create(wide, type_="text/plain"),)),),
+        metric="2.delivery_rate", latency="2.delivery_")
+    yield Scenario(
+        "fan-out-long-poll", "1 stream by long-polls; the next append when all have the one before",
+        tuple(Variant("sluice", "memory", live("long-poll", n, lockstep=1), case, n, setup=made)
+              for case, n in cases[:2]),
+        metric="2.delivery_rate", latency="2.delivery_", rivals=True, axis="subscribers")
+
+
+# ---- interference, idle cost, recovery, overload ---------------------------------------------
+
+def mixed(p):
+    few, many = p.streams(100), p.streams(1000)
+    writers = f"append streams={few} connections=64 rate=5000"
+    readers = f"read set=r streams={many} connections={p.connections(1000)} rate=5000"
+    live = f"append set=l {TEXT} rate=100 sse set=l {TEXT} connections={p.connections(100)}"
+    setup = (create(few), create(1, "l", "text/plain"), *fill(many, KIB, set_="r"))
+    variants = tuple(
+        Variant("sluice", mode, load, case, setup=setup)
+        for mode in ("memory", "durable")
+        for case, load in (("alone", writers), ("readers", f"{writers} {readers}"),
+                           ("all", f"{writers} {readers} {live}")))
+    yield Scenario(
+        "mixed", "5,000 appends/s alone, with 1,000 catch-up readers (5,000/s), and with live "
+        "readers", variants,
+        tuple(Bar(f"p99 of appends with catch-up readers over alone, {mode}", "p99_us",
+                  f"sluice-{mode}/readers", f"sluice-{mode}/alone", at_most=1.1)
+              for mode in ("memory", "durable")),
+        metric="p99_us")
+
+
+def idle_streams(variant, load, running, profile):
+    """Memory of streams that nobody touches, and the processor of doing nothing."""
+    streams = profile.streams(1_000_000)
+    before = running.rss_bytes()
+    results = [check(load.run_to_end(running, create(streams)))]
+    rss = running.rss_bytes()
+    time.sleep(1)  # what a create leaves behind is done
+    used = sum(running.cpu_s().values())
+    time.sleep(profile.idle_s)
+    used = sum(running.cpu_s().values()) - used
+    return {"rate": results[0]["roles"][0]["rate"], "rss_bytes": rss,
+            "bytes_each": (rss - before) / streams, "cpu_share": used / profile.idle_s}, results
+
+
+def idle_readers(kind, variant, load, running, profile):
+    """Memory of readers that get nothing, and the processor of their heartbeats."""
+    readers = profile.connections(9000)
+    before = running.rss_bytes()
+    result = check(load.run(running, f"{kind} connections={readers} streams={variant.x:.0f}",
+                            measure_ms=int(profile.idle_s * 1000)))
+    found = metrics(result)
+    found["bytes_each"] = (found["rss_bytes"] - before) / readers
+    return found, [result]
+
+
+def idle(p):
+    yield Scenario(
+        "idle-streams", "1,000,000 streams that nobody touches",
+        tuple(Variant("sluice", mode, measure=idle_streams) for mode in ("memory", "durable")),
+        tuple(Bar(f"bytes of each, {mode}", "bytes_each", f"sluice-{mode}", at_most=400)
+              for mode in ("memory", "durable")) +
+        (Bar("share of a core when nothing happens", "cpu_share", "sluice-durable",
+             at_most=0.005),),
+        metric="bytes_each", rounds_max=1)
+    most = p.streams(1_000_000)
+    yield Scenario(
+        "idle-readers", "9,000 readers to whose streams nobody appends",
+        (*(Variant("sluice", "memory", case=kind, x=1, setup=(create(1),),
+                   measure=functools.partial(idle_readers, kind)) for kind in ("sse", "long-poll")),
+         Variant("sluice", "durable", case="1M-streams", x=most, setup=(create(most),),
+                 measure=functools.partial(idle_readers, "sse"))),
+        (Bar("bytes of each SSE connection", "bytes_each", "sluice-memory/sse",
+             at_most=10 * KIB),
+         Bar("share of a core, 1,000,000 streams", "cpu_share", "sluice-durable/1M-streams",
+             at_most=0.03)),
+        metric="bytes_each", rounds_max=1)
+
+
+def recover(variant, load, running, profile):
+    seconds = running.restart()
+    return {"rate": variant.x / seconds, "ready_s": seconds,
+            "rss_bytes": running.rss_bytes()}, []
+
+
+def recovery(p):
+    cases = (("10k", 10_000), ("100k", 100_000), ("1M", 1_000_000))
+    cases = tuple((case, n) for case, n in cases if n <= max(p.streams_max, 10_000))
+    yield Scenario(
+        "recovery", "time to ready, by streams with one append of 256 B each",
+        tuple(Variant("sluice", "durable", case=case, x=n, measure=recover,
+                      setup=(create(p.streams(n)),
+                             f"append streams={p.streams(n)} count={p.streams(n)} pick=2 "
+                             f"connections={p.connections(512)}"))
+              for case, n in cases),
+        metric="ready_s", keep=True, axis="streams", rounds_max=3)
+
+
+def overload_measure(variant, load, running, profile):
+    """Capacity in a closed loop, then twice as much in an open one; readers meanwhile."""
+    readers = f"read set=r streams=10 connections={profile.connections(64)} rate=1000"
+    closed = check(load.run(running, f"{variant.load} {readers}"))
+    before = metrics(closed)
+    rate = max(int(before["rate"] * 2), 1)
+    over = load.run(running, f"{variant.load} depth=8 rate={rate} {readers}")
+    answered = sum(over["roles"][0]["status"].values())
+    refused = sum(over["roles"][0]["status"].get(s, 0) for s in ("429", "503"))
+    later = over["roles"][0]["retry_after"]
+    found = metrics(check(over, ("429", "503")))
+    found |= {"capacity": before["rate"], "goodput_share": found["rate"] / before["rate"],
+              "refused_share": refused / max(answered, 1),
+              "retry_after_share": later / refused if refused else 1,
+              "readers_p99_ratio": found.get("2.p99_us", 0) / before.get("2.p99_us", 1)}
+    return found, [closed, over]
+
+
+def overload(p):
+    load = f"append streams={p.streams(100)} connections={p.connections(1024)}"
+    modes = ("memory", "durable", "slow-disk")
+    yield Scenario(
+        "overload", "twice as many appends as it can do, 1,024 connections; slow-disk: every "
+        "commit takes 2 ms more",
+        tuple(Variant("sluice", mode, load, measure=overload_measure,
+                      setup=(create(p.streams(100)), *fill(10, KIB, set_="r"))) for mode in modes),
+        tuple(bar for mode in modes for bar in (
+            Bar(f"goodput over capacity, {mode}", "goodput_share", f"sluice-{mode}",
+                at_least=0.9),
+            Bar(f"slowest connection over fastest, {mode}", "least_share", f"sluice-{mode}",
+                at_least=0.1))) +
+        (Bar("p99 of reads over that at capacity, slow-disk", "readers_p99_ratio",
+             "sluice-slow-disk", at_most=2),
+         Bar("refusals with Retry-After", "retry_after_share", "sluice-slow-disk", at_least=1)),
+        metric="goodput_share", latency="service_", quick=True)
+
+
+def scenarios(profile):
+    """All of them, in the order in which they run."""
+    return [scenario for group in (appends, storms, reads, fan_out, mixed, idle, recovery, overload)
+            for scenario in group(profile)]
+
+
+def _rival_bar(scenario, ours, theirs):
+    if scenario.rival_metric:
+        return Bar(f"{scenario.rival_metric} over {theirs.label}", scenario.rival_metric, ours,
+                   theirs.label, at_most=1)
+    wanted = {(rival, mode): times for rival, mode, times in scenario.rival_bars}
+    return Bar(f"{scenario.metric} over {theirs.label}", scenario.metric, ours, theirs.label,
+               at_least=wanted.get((theirs.subject, theirs.mode), 1))
+
+
+def with_rivals(scenario, rivals):
+    """The scenario with variants of ours for each rival, and ours to be the first of all.
+
+    A rival's mode that keeps what it acknowledges does what ours does on a disk.
+    """
+    variants, bars = list(scenario.variants), list(scenario.bars)
+    for rival in rivals:
+        if rival.scenarios is not None and scenario.name not in rival.scenarios:
+            continue
+        for mode in rival.modes:
+            ours = "memory" if mode == "memory" else "durable"
+            for variant in scenario.variants:
+                if (variant.subject, variant.mode) != ("sluice", ours) or variant.beside:
+                    continue
+                theirs = dataclasses.replace(variant, subject=rival.name, mode=mode, options=())
+                variants.append(theirs)
+                bars.append(_rival_bar(scenario, variant.label, theirs))
+    return dataclasses.replace(scenario, variants=tuple(variants), bars=tuple(bars))
