@@ -293,7 +293,12 @@ static enum sl_err restore_file(const struct sl_vfs *vfs, const char *from, cons
         on_file(target, size);
         error = copy_file(vfs, source, target);
     }
-    return error == 0 ? SL_OK : fail(source, error, "a file cannot be copied");
+    if (error == 0)
+        return SL_OK;
+    enum sl_err err =
+        fail(source, error,
+             error == ENOENT ? "a file of the backup is missing" : "a file cannot be copied");
+    return error == ENOENT ? SL_ERR_DATA_CORRUPT : err;
 }
 
 static enum sl_err restore_shard(const struct sl_store *backup, const char *path, unsigned index,

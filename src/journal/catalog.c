@@ -116,8 +116,10 @@ static enum sl_err load_manifest(struct opening *opening)
         return SL_ERR_DATA_CORRUPT;
     }
     if (one_copy)
-        sl_log(SL_LOG_WARN, "journal", "manifest_damaged", "log=%016llx one copy is good",
-               (unsigned long long)catalog->log_id);
+        sl_log(SL_LOG_WARN, "journal", "manifest_damaged",
+               "directory=%s what=\"one of its two copies is damaged\" todo=\"none: the next flush "
+               "writes both\"",
+               catalog->directory);
     return SL_OK;
 }
 

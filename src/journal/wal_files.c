@@ -174,8 +174,11 @@ static bool update_room(struct sl_wal_files *files)
     sl_metrics_publish(&files->contiguous,
                        files->spares_count > 0 ? UINT64_MAX : files->in_use_end - files->position);
     if (room == SL_WAL_ROOM_FULL && before != room)
-        sl_log(SL_LOG_ERROR, "journal", "wal-full", "directory=%s errno=%d", files->directory,
-               files->blocked);
+        sl_log(SL_LOG_ERROR, "journal", "wal-full",
+               "directory=%s errno=%d needed_bytes=%llu reason=\"no log file can be made: creates "
+               "and appends are refused until one can\"",
+               files->directory, files->blocked,
+               (unsigned long long)(files->setup.file_size + files->setup.free_bytes_min));
     if (room != SL_WAL_ROOM_FULL && before == SL_WAL_ROOM_FULL)
         sl_log(SL_LOG_INFO, "journal", "wal-has-room", "directory=%s", files->directory);
     return room != before;

@@ -94,7 +94,8 @@
       "The change may or may not have happened: read the stream, or retry with a producer, once "  \
       "the server was restarted.")                                                                 \
     X(DISK_FULL, 507, true, "Disk full",                                                           \
-      "Nothing was changed. Reads, deletes and closes still work; try again when there is space.") \
+      "Nothing was changed. Reads still work, deletes and closes too while there is room for "     \
+      "them; try again when there is space.")                                                      \
     X(DATA_DAMAGED, 500, false, "Stored bytes damaged",                                            \
       "These bytes cannot be read; other parts of the stream can. Tell the operator.")             \
     X(DATA_DIRECTORY, 500, false, "Data directory not usable", "Tell the operator.")               \

@@ -52,7 +52,9 @@ static const struct option {
     { "wal-file-bytes", TYPE_NUMBER, AT(engine.wal_file_bytes), "67108864", 1048576,
       UINT64_C(1) << 30, "BYTES", "size of the log's files; counts when the directory is made" },
     { "min-free-bytes", TYPE_NUMBER, AT(engine.free_bytes_min), "67108864", 1, UINT64_C(1) << 44,
-      "BYTES", "with less free space than that on the disk, creates and appends are refused" },
+      "BYTES",
+      "with less free space than that no new log file is made, and when those there are used up, "
+      "creates and appends are refused" },
     { "scrub-days", TYPE_UNSIGNED, AT(engine.scrub_days), "7", 0, 3650, "DAYS",
       "all segments are read and checked at the start and every so many days; 0: never" },
     { "scrub-bytes-per-second", TYPE_NUMBER, AT(engine.scrub_bytes_per_second), "16777216", 65536,
@@ -460,8 +462,9 @@ static bool fits_into_log(const struct sl_server_options *options, struct sl_buf
         return true;
     sl_buffer_printf(problem,
                      "max-body-bytes: %" PRIu64 " is more than the %" PRIu64
-                     " that fit into log files of wal-file-bytes (%" PRIu64 ")",
-                     options->http.body_size_max, most, options->engine.wal_file_bytes);
+                     " that fit into log files of wal-file-bytes (%" PRIu64
+                     "): give max-body-bytes %" PRIu64 ", or larger log files",
+                     options->http.body_size_max, most, options->engine.wal_file_bytes, most);
     return false;
 }
 

@@ -573,14 +573,15 @@ static void report_log(struct sl_shard_check *check)
         fault.what = "the end of the log is torn";
         fault.todo = "none needed: the next start puts these bytes into lost+found and goes on";
     } else {
-        sl_buffer_printf(&lost,
-                         "changes from LSN %" PRIu64 " on; at least those up to LSN %" PRIu64
-                         " had been durable",
-                         scan->end.lsn, scan->durable_lsn_at_least);
+        sl_buffer_printf(&lost, "changes from LSN %" PRIu64 " on, some of which had been durable",
+                         scan->end.lsn);
+        if (scan->durable_lsn_at_least >= scan->end.lsn)
+            sl_buffer_printf(&lost, ": at least those up to LSN %" PRIu64,
+                             scan->durable_lsn_at_least);
         sl_buffer_printf(&todo,
-                         "sluice fsck --shard %u --cut-at %" PRIu64
+                         "sluice fsck %s --shard %u --cut-at %" PRIu64
                          " gives these changes up; or restore a backup",
-                         check->index,
+                         check->store->path, check->index,
                          check->lsn_max >= scan->end.lsn ? manifest_lsn : scan->end.lsn);
         fault.todo = text_of(&todo);
         check->errors++;
@@ -611,8 +612,9 @@ static void check_log_files(struct sl_shard_check *check)
     }
     if (i < count) {
         sl_wal_file_name(next, name);
-        sl_buffer_printf(&todo, "sluice fsck --shard %u --cut-at %" PRIu64 ", or restore a backup",
-                         check->index, check->scan.end.lsn);
+        sl_buffer_printf(&todo,
+                         "sluice fsck %s --shard %u --cut-at %" PRIu64 ", or restore a backup",
+                         check->store->path, check->index, check->scan.end.lsn);
         struct sl_fault fault = { name, 0, "it is missing, but a later file of the log is there",
                                   "whatever was in it", text_of(&todo) };
         check->errors++;
