@@ -172,9 +172,11 @@ static int fill_window(struct sl_wal_reader *reader, uint64_t offset, size_t siz
         size_t got;
         int error = reader->file->vfs->read(reader->file, reader->window + have, wanted - have,
                                             offset + have, &got);
+        /* The file has its size: what is missing is there, and nothing else may stand for it. */
+        if (error == 0 && got < wanted - have)
+            error = EIO;
         if (error != 0)
             return error;
-        memset(reader->window + have + got, 0, wanted - have - got);
         have = wanted;
     }
     reader->window_size = have;
@@ -208,4 +210,9 @@ int sl_wal_reader_view(struct sl_wal_reader *reader, uint64_t position, size_t s
     if (error == 0)
         *bytes = reader->window + (offset - reader->window_at);
     return error;
+}
+
+bool sl_wal_reader_is_buffered(const struct sl_wal_reader *reader)
+{
+    return reader->buffered;
 }

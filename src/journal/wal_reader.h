@@ -36,6 +36,9 @@ void sl_wal_reader_close(struct sl_wal_reader **reader);
 SL_NODISCARD int sl_wal_reader_view(struct sl_wal_reader *reader, uint64_t position, size_t size,
                                     const uint8_t **bytes, bool *wrong_size);
 
+/* Direct reads were refused so far. */
+bool sl_wal_reader_is_buffered(const struct sl_wal_reader *reader);
+
 #ifdef __cplusplus
 }
 #endif

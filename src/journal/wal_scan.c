@@ -331,6 +331,7 @@ void sl_wal_scan(struct sl_wal_scan *scan)
         while (step(&walk)) {
         }
     }
+    scan->buffered = sl_wal_reader_is_buffered(walk.reader);
     sl_wal_reader_close(&walk.reader);
     sl_memory_free(walk.numbers);
 }

@@ -62,6 +62,7 @@ struct sl_wal_scan {
     uint64_t torn_bytes;      /* TORN: whole blocks that belong to it */
     uint64_t file_number;     /* TORN: where they begin; CORRUPT, IO: where */
     uint64_t file_offset;     /* in that file */
+    bool buffered;            /* direct reads are refused: it may have seen what no disk has */
     const char *what;         /* CORRUPT, IO: static text */
     int error_number;
 };

@@ -91,7 +91,7 @@ void sl_shard_health(const struct sl_shard *shard, struct sl_shard_health *healt
         return;
     health->failed = sl_wal_failed(shard->wal);
     health->disk_full = sl_wal_space(shard->wal) != SL_OK;
-    health->buffered = sl_wal_is_buffered(shard->wal);
+    health->buffered = sl_wal_is_buffered(shard->wal) || shard->found_in_cache;
 }
 
 /* ---- answers ---- */

@@ -246,12 +246,11 @@ static const char *replay_append(struct sl_shard *shard, struct sl_stream *strea
                                  struct sl_payload *payload, int64_t wall_ms)
     SL_RUNS_ON(sl_role_shard)
 {
-    int64_t bytes = 0; /* counted when all is there */
     struct sl_now at = sl_now_at(&shard->now, wall_ms);
     if (payload->bytes.size > 0 && record->stream_offset != sl_log_end(&stream->log))
         return "an append leaves a gap or overlaps";
-    if (stream->soft_deleted || !sl_stream_replay_append(stream, change, &shard->slab, payload,
-                                                         shard->setup.producers_max, &at, &bytes))
+    if (stream->soft_deleted ||
+        !sl_stream_replay_append(stream, change, &shard->slab, payload, &at))
         return "something is appended to a stream that had ended";
     sl_stream_set_access_after_restart(stream, wall_ms, &shard->now);
     return NULL;
@@ -442,6 +441,7 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     if (manifest->last_id > shard->ids)
         shard->ids = manifest->last_id;
     sl_wal_scan(&scan);
+    shard->found_in_cache = scan.buffered;
     enum sl_err err = end_of_scan(shard, &scan);
     if (err != SL_OK)
         return err;

@@ -1,5 +1,6 @@
 #include "stream/stream.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -312,7 +313,7 @@ int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append 
 
 bool sl_stream_replay_append(struct sl_stream *stream, const struct sl_change *change,
                              struct sl_slab *slab, struct sl_payload *payload,
-                             unsigned producers_max, const struct sl_now *at, int64_t *bytes)
+                             const struct sl_now *at)
 {
     SL_ASSERT(change->kind == SL_CHANGE_APPEND);
     if (stream->closed)
@@ -327,7 +328,7 @@ bool sl_stream_replay_append(struct sl_stream *stream, const struct sl_change *c
     struct sl_judgement judgement = { .verdict = SL_VERDICT_ACCEPTED };
     if (append.has_producer && stream->writers != NULL)
         judgement.producer = sl_producer_find(&stream->writers->producers, append.producer.id);
-    *bytes += sl_stream_apply_append(stream, &append, &judgement, slab, payload, producers_max, at);
+    (void)sl_stream_apply_append(stream, &append, &judgement, slab, payload, UINT_MAX, at);
     return true;
 }
 

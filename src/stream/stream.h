@@ -225,14 +225,13 @@ int64_t sl_stream_apply_append(struct sl_stream *stream, const struct sl_append 
 
 struct sl_change;
 /*
- * Applies an APPEND that was logged, without judging it again. `at`: the moment of the record, see
- * sl_now_at(). Adds to *bytes the change of sl_stream_memory(). False, and nothing is changed: the
- * stream is closed already, so the log is not of this stream.
+ * Applies an APPEND that was logged, without judging it again: no producer is forgotten for it,
+ * whatever the limit is today. `at`: the moment of the record, see sl_now_at(). False, and nothing
+ * is changed: the stream is closed already, so the log is not of this stream.
  */
 SL_NODISCARD bool sl_stream_replay_append(struct sl_stream *stream, const struct sl_change *change,
                                           struct sl_slab *slab, struct sl_payload *payload,
-                                          unsigned producers_max, const struct sl_now *at,
-                                          int64_t *bytes);
+                                          const struct sl_now *at);
 
 /* Payload and closed flag of a CREATE. Returns by how many bytes sl_stream_memory() changed. */
 int64_t sl_stream_apply_first(struct sl_stream *stream, struct sl_slab *slab,

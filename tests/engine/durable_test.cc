@@ -77,6 +77,21 @@ INSTANTIATE_TEST_SUITE_P(Engine, DurableTest,
 
 } // namespace
 
+TEST_P(DurableTest, AStartWithALowerLimitForgetsNoProducer)
+{
+    ASSERT_EQ(s().Create("s").err, SL_OK);
+    for (int i = 0; i < 5; i++)
+        ASSERT_EQ(s().Append("s", Body("x").Producer("p" + std::to_string(i), 0, 0)).err, SL_OK);
+    for (int restart = 0; restart < 2; restart++) {
+        Restart(2);
+        for (int i = 0; i < 5; i++)
+            EXPECT_TRUE(
+                s().Append("s", Body("x").Producer("p" + std::to_string(i), 0, 0)).duplicate)
+                << i;
+        EXPECT_EQ(s().Append("s", Body("x").Producer("new", 0, 0)).err, SL_ERR_TOO_MANY_PRODUCERS);
+    }
+}
+
 TEST_P(DurableTest, ARestartBringsBackDataStateAndConfiguration)
 {
     Make("a", Json().Ttl(5000));

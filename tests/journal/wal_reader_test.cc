@@ -113,10 +113,19 @@ TEST_F(WalReader, FailsOnlyWhenTheBytesAreNeeded)
     EXPECT_EQ(View(kWindow, kBlock), "error " + std::to_string(EIO));
 }
 
+TEST_F(WalReader, AShortReadIsNoEndOfTheFile)
+{
+    disk_.FailNth(DiskCall::kRead, 1, kShortRead);
+    EXPECT_EQ(View(0, 2 * kBlock), "error " + std::to_string(EIO));
+    EXPECT_EQ(View(0, 2 * kBlock), Content(0, 2 * kBlock));
+}
+
 TEST_F(WalReader, ReadsWithoutDirectIoWhereItIsRefused)
 {
+    EXPECT_FALSE(sl_wal_reader_is_buffered(reader_));
     disk_.FailNth(DiskCall::kRead, 1, EINVAL);
     ExpectAll(1);
+    EXPECT_TRUE(sl_wal_reader_is_buffered(reader_));
     disk_.SetDirectIo(DirectIo::kRefusedAtOpen);
     EXPECT_EQ(View(0, kBlock), Content(0, kBlock));
 }

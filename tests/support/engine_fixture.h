@@ -614,10 +614,11 @@ class EngineTest : public testing::TestWithParam<unsigned>
         }
         Start(options);
     }
-    /* Ends the engine and opens it again on what the disk has. */
-    void Restart()
+    /* Ends the engine and opens it again on what the disk has; 0: the default. */
+    void Restart(unsigned producers_max = 0)
     {
         struct sl_engine_options options = {};
+        options.producers_per_stream_max = producers_max;
         s_.reset();
         sl_engine_close(&engine_);
         Start(options);

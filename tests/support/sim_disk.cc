@@ -131,7 +131,10 @@ int SimDisk::Enter(DiskCall call, Flight *flight)
         return EIO;
     }
     failed_ += error != 0;
-    return error == kShortWrite && call != DiskCall::kWrite ? EIO : error;
+    if ((error == kShortWrite && call != DiskCall::kWrite) ||
+        (error == kShortRead && call != DiskCall::kRead))
+        return EIO;
+    return error;
 }
 
 int SimDisk::EnterHandle(DiskCall call, const Handle *handle)
@@ -493,12 +496,15 @@ int SimDisk::Open(const struct sl_vfs *vfs, const std::string &path, unsigned fl
 
 int SimDisk::Read(const Handle &handle, uint8_t *to, size_t size, uint64_t at, size_t *got)
 {
-    if (int error = EnterHandle(DiskCall::kRead, &handle))
+    int error = EnterHandle(DiskCall::kRead, &handle);
+    if (error != 0 && error != kShortRead)
         return error;
     const Node &node = *handle.node;
     if (at >= node.cache.size())
         return 0;
     *got = std::min<uint64_t>(size, node.cache.size() - at);
+    if (error == kShortRead)
+        *got = Below(*got);
     std::copy_n(node.cache.begin() + at, *got, to);
     if ((handle.flags & SL_VFS_DIRECT) == 0)
         return 0;

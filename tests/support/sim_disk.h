@@ -71,6 +71,8 @@ enum class DirectIo {
 
 /* In the place of an errno: a part of the write lands, then it ends in EIO. */
 constexpr int kShortWrite = -1;
+/* Likewise: the read gives less than there is, and no error. */
+constexpr int kShortRead = -2;
 
 class SimDisk
 {
