@@ -524,8 +524,8 @@ static int look_around(struct sl_wal_files *files)
 }
 
 /*
- * The disk has no space for another file, but the last one has: the log goes on in it, over what a
- * cut write may have left, so that a full disk can be read and deleted from after a start.
+ * There cannot or should not be another file, but the last one has room: the log goes on in it, over
+ * what a cut write may have left, so that a full disk can be read and deleted from after a start.
  */
 static int resume(struct sl_wal_files *files, uint64_t position)
 {
@@ -542,7 +542,8 @@ static int resume(struct sl_wal_files *files, uint64_t position)
     files->position = position;
     files->in_use_end = (number + 1) * files->setup.file_size;
     sl_log(SL_LOG_WARN, "journal", "wal-resumed",
-           "directory=%s reason=\"no space for the next file of %" PRIu64 " bytes: free as much\"",
+           "directory=%s reason=\"no space for the next file of %" PRIu64
+           " bytes, or too many of them: free as much\"",
            files->directory, files->setup.file_size);
     return 0;
 }
@@ -573,8 +574,11 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
 
     int error = look_around(opened);
     sl_mutex_lock(opened->mutex);
-    if (error == 0 && opened->spares_count == 0)
-        error = make_spare(opened, true);
+    if (error == 0 && opened->spares_count == 0) {
+        /* Starts that come to nothing must not take a file each without end. */
+        bool resumed = is_at_size_max(opened) && resume(opened, position) == 0;
+        error = resumed ? 0 : make_spare(opened, true);
+    }
     if (error == ENOSPC)
         error = resume(opened, position);
     sl_mutex_unlock(opened->mutex);

@@ -641,6 +641,29 @@ TEST(WalSpace, ALogAtItsSizeWaitsForARelease)
     EXPECT_TRUE(disk.Exists(LogPath(4)));
 }
 
+TEST(WalSpace, StartsThatComeToNothingTakeNoFilesWithoutEnd)
+{
+    SimDisk disk(1);
+    uint64_t lsn = 0;
+    for (int start = 0; start < 40; start++) {
+        TestLog log(&disk);
+        log.setup.size_max = 4 * kFileSize;
+        ScanResult found = ScanLog(disk);
+        ASSERT_EQ(found.scan.result, SL_WAL_CLEAN) << start;
+        ASSERT_EQ(found.records.size(), lsn) << start;
+        ASSERT_EQ(log.Open(found.scan.end), SL_OK) << start;
+        if (!sl_wal_has_room(log.get(), 2 * kRecordHeader))
+            continue; /* a shard would wait for a flush */
+        lsn = log.AddHead("remove");
+        sl_wal_commit(log.get());
+        ASSERT_TRUE(log.WaitDurable(lsn)) << start;
+    }
+    EXPECT_GT(lsn, 10u);
+    /* Each start writes an OPEN, the record and a SEAL, a block each, and has one spare. */
+    size_t content = (40 * 3 * SL_DISK_BLOCK_BYTES + kFileSize - 1) / kFileSize;
+    EXPECT_LE(disk.Files().size(), 4 + content + 1);
+}
+
 /* When the reserve is used up, commits wait; nothing fails. */
 TEST(WalSpace, WaitsForAFileWhenTheReserveIsUsedUp)
 {
