@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "journal/inspect.h"
 #include "journal/segment_internal.h"
@@ -131,6 +132,17 @@ static void damaged(struct reader *reader, uint64_t position, const char *what)
     sli_segment_mark_damaged(reader->segment);
 }
 
+/* An answer that did not come says nothing about the bytes: the next pass asks again. */
+static void unreadable(const struct reader *reader, uint64_t position, enum sl_err err)
+{
+    char path[SL_LOG_LINE_SIZE_MAX / 2];
+    if (reader->given_up)
+        return;
+    sl_log(SL_LOG_WARN, "journal", "not_scrubbed", "file=%s position=%llu code=%s",
+           sl_log_escaped(path, sizeof(path), sl_bytes_of(reader->segment->path)),
+           (unsigned long long)position, sl_err_code(err));
+}
+
 static void on_chunk(void *context, const struct sl_chunk *chunk)
 {
     (void)context;
@@ -142,8 +154,12 @@ static void on_entry(void *context, struct sl_segment *segment, const struct sl_
     struct reader *reader = context;
     for (uint32_t i = 0; i < entry->extent_count && !reader->given_up; i++) {
         const struct sl_extent_on_disk *extent = &entry->extents[i];
-        if (sl_segment_read(segment, entry->id, extent, &reader->chunks, on_chunk, NULL) != SL_OK)
-            damaged(reader, extent->position, "the disk does not give what is there");
+        enum sl_err err =
+            sl_segment_read(segment, entry->id, extent, &reader->chunks, on_chunk, NULL);
+        if (err == SL_ERR_STORAGE_FAILED)
+            unreadable(reader, extent->position, err);
+        else if (err != SL_OK)
+            damaged(reader, extent->position, "a chunk is damaged");
     }
 }
 
@@ -177,10 +193,12 @@ static void check(struct reader *reader)
         what = "it is not the segment that the manifest names";
         err = SL_ERR_DATA_CORRUPT;
     }
-    if (err != SL_OK)
+    if (err == SL_OK)
+        err = sl_inspect_entries(reader->reread, &visitor);
+    else if (err != SL_ERR_STORAGE_FAILED)
         damaged(reader, position, what);
-    else if (sl_inspect_entries(reader->reread, &visitor) != SL_OK)
-        damaged(reader, reader->piece_at, "the disk does not give what is there");
+    if (err == SL_ERR_STORAGE_FAILED)
+        unreadable(reader, reader->piece_at, err);
 }
 
 bool sl_scrub_segment(struct sl_scrub *scrub, struct sl_segment *segment)

@@ -121,7 +121,7 @@ TEST_F(Scrub, CountsEveryDamagedChunkAndLogsTheFirst)
     EXPECT_EQ(said.find("damaged", said.find("damaged") + 1), std::string::npos) << said;
 }
 
-TEST_F(Scrub, GoesOnBehindWhatTheDiskDoesNotGive)
+TEST_F(Scrub, WhatTheDiskDoesNotGiveNowIsNotDamaged)
 {
     sl_segment *segment = Make(SL_SCRUB_PIECE_BYTES);
     uint64_t reads = disk_.Count(DiskCall::kRead);
@@ -129,9 +129,17 @@ TEST_F(Scrub, GoesOnBehindWhatTheDiskDoesNotGive)
     reads = disk_.Count(DiskCall::kRead) - reads;
     for (uint64_t nth = 1; nth <= reads; nth++) {
         disk_.FailNth(DiskCall::kRead, nth, EIO);
+        uint64_t failures = disk_.failures();
         EXPECT_TRUE(Run(segment));
-        EXPECT_GT(scrub_.damaged, 0u) << nth;
+        EXPECT_EQ(disk_.failures(), failures + 1) << nth;
+        EXPECT_EQ(scrub_.damaged, 0u) << nth;
+        EXPECT_FALSE(sl_segment_is_damaged(segment)) << nth;
     }
+    disk_.Flip(segment->path, disk_.Bytes(segment->path).rfind("@1000"), 2);
+    disk_.FailNth(DiskCall::kRead, 1, EIO);
+    EXPECT_TRUE(Run(segment));
+    EXPECT_TRUE(Run(segment));
+    EXPECT_EQ(scrub_.damaged, 1u) << "the next pass finds it";
 }
 
 TEST_F(Scrub, SaysThatTheFileIsMissingOrAnother)
