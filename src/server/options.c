@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "journal/vfs.h"
 #include "protocol/ascii.h"
 #include "protocol/number.h"
 
@@ -453,6 +454,15 @@ static bool apply_arguments(struct sl_server_options *options, const struct opti
     return true;
 }
 
+static bool is_whole_blocks(const struct sl_server_options *options, struct sl_buffer *problem)
+{
+    if (options->engine.wal_file_bytes % SL_DISK_BLOCK_BYTES == 0)
+        return true;
+    sl_buffer_printf(problem, "wal-file-bytes: %" PRIu64 " is no multiple of %d",
+                     options->engine.wal_file_bytes, SL_DISK_BLOCK_BYTES);
+    return false;
+}
+
 /* One change is one record, which lies in one file of the log. */
 static bool fits_into_log(const struct sl_server_options *options, struct sl_buffer *problem)
 {
@@ -482,7 +492,7 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
         !apply_file(options, problem) || !apply_environment(options, environment, problem) ||
         !apply_arguments(options, NULL, argument_count, arguments, problem))
         return false;
-    if (!fits_into_log(options, problem))
+    if (!is_whole_blocks(options, problem) || !fits_into_log(options, problem))
         return false;
     if (!options->memory)
         options->engine.data_directory = options->data_dir;

@@ -210,6 +210,15 @@ TEST_F(Options, NameTheDataDirectory)
     EXPECT_FALSE(Init({}, { "SLUICE_MEMORY=maybe" }));
 }
 
+TEST_F(Options, LogFilesAreWholeBlocks)
+{
+    EXPECT_TRUE(Init({ "--wal-file-bytes=67112960" })) << Problem();
+    for (const char *bytes : { "67112959", "67112961" }) {
+        EXPECT_FALSE(Init({ std::string("--wal-file-bytes=") + bytes }));
+        EXPECT_EQ(std::string("wal-file-bytes: ") + bytes + " is no multiple of 4096", Problem());
+    }
+}
+
 TEST_F(Options, LetABodyBeAsLargeAsFitsIntoALogFile)
 {
     std::string file = "--wal-file-bytes=1048576";
