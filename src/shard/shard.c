@@ -280,6 +280,14 @@ static void commit(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 
 /* ---- the loop ---- */
 
+void sli_shard_unpin_later(struct sl_shard *shard, uint64_t stream_id)
+{
+    struct sli_unpin *unpin = sl_memory_alloc(sizeof(*unpin));
+    *unpin = (struct sli_unpin){ .stream_id = stream_id };
+    sl_inbox_push(&shard->unpins_in, &unpin->item);
+    shard->unpins_held = true;
+}
+
 static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     /* The last fork of a soft-deleted stream removes it, which takes room in the log. */

@@ -552,7 +552,10 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
 static void shard_on_unpin(struct sl_shard *shard, struct sl_message *message)
     SL_RUNS_ON(sl_role_shard)
 {
-    sli_shard_unpin(shard, message->fork.source_id);
+    if (sli_shard_has_log_room(shard))
+        sli_shard_unpin(shard, message->fork.source_id);
+    else
+        sli_shard_unpin_later(shard, message->fork.source_id);
     sli_shard_answer_now(shard, message, SL_OK);
 }
 

@@ -284,6 +284,8 @@ void sli_shard_soften(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_
 void sli_shard_take_out(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard);
 /* One fork less that reads from the stream; the last one may remove it. */
 void sli_shard_unpin(struct sl_shard *shard, uint64_t stream_id) SL_RUNS_ON(sl_role_shard);
+/* The same when there is room in the log again: it may remove the stream. */
+void sli_shard_unpin_later(struct sl_shard *shard, uint64_t stream_id) SL_RUNS_ON(sl_role_shard);
 /* Frees a removed stream that no message in the gate points to. */
 void sli_shard_free_settled(struct sl_shard *shard, struct sl_stream *stream)
     SL_RUNS_ON(sl_role_shard);
