@@ -51,7 +51,8 @@ static const struct option {
       UINT64_C(1) << 44, "BYTES",
       "log of all shards, which a start has to read, before data moves to segments" },
     { "wal-file-bytes", TYPE_NUMBER, AT(engine.wal_file_bytes), "67108864", 1048576,
-      UINT64_C(1) << 30, "BYTES", "size of the log's files; counts when the directory is made" },
+      UINT64_C(1) << 30, "BYTES",
+      "size of the log's files, a multiple of 4096; counts when the directory is made" },
     { "min-free-bytes", TYPE_NUMBER, AT(engine.free_bytes_min), "67108864", 1, UINT64_C(1) << 44,
       "BYTES",
       "with less free space than that no new log file is made, and when those there are used up, "
