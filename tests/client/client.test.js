@@ -250,9 +250,11 @@ describe.each(["sse", "long-poll"])("live by %s", (live) => {
     })
     let seen = ""
     response.subscribeText((chunk) => void (seen += chunk.text))
+    // Before the delete: the reader may hear of it first.
+    const ended = response.closed.catch((error) => errors.push(error))
     await until(() => seen === "gone soon")
     await handle.delete()
-    await response.closed.catch((error) => errors.push(error))
+    await ended
     expect(errors[0]).toMatchObject({ status: 404 })
   })
 })
