@@ -10,7 +10,9 @@ here is reported with the reason.
     rivals.py list      prints what there is
 """
 import argparse
+import contextlib
 import http.client
+import itertools
 import os
 import pathlib
 import re
@@ -25,6 +27,9 @@ FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "rivals"
 READY_S = 120  # a server that takes no connection after this time does not start
 STOP_S = 10  # one that is not gone so long after SIGTERM is killed
 ANSWER_S = 10
+PORTS = 15_000, 30_000
+
+_port = itertools.count(os.getpid() * 101)  # so that two processes begin at different ones
 
 
 class Unavailable(Exception):
@@ -301,10 +306,13 @@ def ask(port, method, url, body):
 
 
 def free_port():
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that nobody will get meanwhile: no other caller here, and
+    no outgoing connection, whose ports the system takes from higher ones."""
+    while True:
+        port = PORTS[0] + next(_port) % (PORTS[1] - PORTS[0])
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(process, port):
