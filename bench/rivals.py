@@ -1,35 +1,18 @@
-#!/usr/bin/env python3
 """The servers that Sluice is measured against: how to get, start and ask each of them.
 
 Each is installed below build/rivals and nowhere else, and configured the way its own documents
 recommend for production, with its logs off and as many threads as it likes. What cannot be had
-here is reported with the reason.
-
-    rivals.py install   gets and builds them all; cargo takes a quarter of an hour on 2 cores
-    rivals.py check     starts each in each mode, creates, appends, reads, and prints a table
-    rivals.py list      prints what there is
+here is reported with the reason. try_rivals.py sees whether they work.
 """
-import argparse
-import contextlib
 import http.client
-import itertools
 import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
-import sys
-import tempfile
-import time
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "rivals"
-READY_S = 120  # a server that takes no connection after this time does not start
-STOP_S = 10  # one that is not gone so long after SIGTERM is killed
 ANSWER_S = 10
-PORTS = 15_000, 30_000
-
-_port = itertools.count(os.getpid() * 101)  # so that two processes begin at different ones
 
 
 class Unavailable(Exception):
@@ -303,129 +286,3 @@ def ask(port, method, url, body):
     if status >= 300:
         raise OSError(f"{method} was answered {status}: {data[:80]!r}")
     return status, data
-
-
-def free_port():
-    """A port that nobody listens on, and that nobody will get meanwhile: no other caller here, and
-    no outgoing connection, whose ports the system takes from higher ones."""
-    while True:
-        port = PORTS[0] + next(_port) % (PORTS[1] - PORTS[0])
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def wait_for_port(process, port):
-    """Until a connection is taken. Rivals have no common way to say that they are ready, so this
-    knocks, every 2 ms."""
-    end = time.monotonic() + READY_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S).close()
-            return
-        except ConnectionRefusedError:
-            if process.poll() is not None:
-                raise OSError(f"ended with {process.returncode}") from None
-            if time.monotonic() > end:
-                raise OSError("takes no connections") from None
-            time.sleep(0.002)
-
-
-def start(rival, mode, port, data_dir, output=subprocess.DEVNULL):
-    """Starts a rival and waits until it takes connections; returns the process."""
-    argv, environment = rival.command(mode, port, data_dir)
-    process = subprocess.Popen(argv, env={**os.environ, **environment},
-                               stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        wait_for_port(process, port)
-    except OSError:
-        stop(process)
-        raise
-    return process
-
-
-def stop(process):
-    """Ends it politely, or at all."""
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def check_mode(rival, mode):
-    """Starts, tries out and stops; returns a row of the table without its first two cells."""
-    with tempfile.TemporaryDirectory(dir=FOLDER) as data_dir, \
-            open(pathlib.Path(data_dir) / "output", "wb+") as output:
-        port, begin = free_port(), time.monotonic()
-        try:
-            process = start(rival, mode, port, data_dir, output)
-            ready_ms = round((time.monotonic() - begin) * 1000)
-            try:
-                statuses = rival.try_out(port)
-            finally:
-                stop(process)
-        except (OSError, http.client.HTTPException) as wrong:
-            output.seek(0)
-            said = output.read().decode(errors="replace").strip().splitlines()[-1:]
-            return ["-", "-", "-", "-", f"{wrong} {' '.join(said)}".strip()], False
-        return [str(ready_ms), *map(str, statuses), "ok: " + rival.modes[mode]], True
-
-
-def print_table(head, rows):
-    """Markdown, aligned."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, ["-" * width for width in widths], *rows]:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
-
-
-def install_all():
-    """Says of each whether it is there. Not to have one is no failure: the report says so."""
-    for rival in RIVALS:
-        print(f"{rival.name} {rival.version}: ", end="", flush=True)
-        try:
-            rival.install()
-            print("installed")
-        except Unavailable as reason:
-            print(f"unavailable: {reason}")
-
-
-def check_all():
-    """False if one that is installed does not do what it should."""
-    rows, well = [], True
-    for rival in RIVALS:
-        for mode in rival.modes:
-            if not rival.program().exists():
-                rows.append([rival.name, mode, "-", "-", "-", "-", "not installed"])
-                continue
-            row, good = check_mode(rival, mode)
-            rows.append([rival.name, mode, *row])
-            well = well and good
-    print_table(["rival", "mode", "ready ms", "PUT", "POST", "GET", "result"], rows)
-    return well
-
-
-def list_all():
-    print_table(["rival", "version", "mode", "what an acknowledged append is worth", "scenarios"],
-                [[rival.name, rival.version, mode, text, ", ".join(rival.scenarios or ["all"])]
-                 for rival in RIVALS for mode, text in rival.modes.items()])
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["install", "check", "list"])
-    what = parser.parse_args().what
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    if what == "install":
-        install_all()
-    elif what == "check":
-        return 0 if check_all() else 1
-    else:
-        list_all()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ all of them alike, and a bar compares what two variants did in the same round.
 """
 import dataclasses
 import functools
-import time
 
 from load import errors, metrics
 
@@ -353,9 +352,9 @@ def idle_streams(variant, load, running, profile):
     before = running.rss_bytes()
     results = [check(load.run_to_end(running, create(streams)))]
     rss = running.rss_bytes()
-    time.sleep(1)  # what a create leaves behind is done
+    running.settle()
     used = sum(running.cpu_s().values())
-    time.sleep(profile.idle_s)
+    running.pass_time(profile.idle_s)
     used = sum(running.cpu_s().values()) - used
     return {"rate": results[0]["roles"][0]["rate"], "rss_bytes": rss,
             "bytes_each": (rss - before) / streams, "cpu_share": used / profile.idle_s}, results

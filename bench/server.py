@@ -5,17 +5,17 @@ scenario starts a subject, loads it and stops it, so nothing that one measuremen
 part of the next.
 """
 import contextlib
+import itertools
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-
-import rivals
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -23,8 +23,16 @@ sys.path.insert(0, str(ROOT / "tests" / "crash"))
 import preload  # noqa: E402  (delays the writes of a process)
 
 SLOW_DISK_MS = 2
+READY_S = 120  # a server that takes no connection after this time does not start
+KNOCK_S = 0.002  # from one try to the next; times to ready are as exact as that
+CONNECT_S = 10
 STOP_TIMEOUT_S = 60
+PORTS = 15_000, 30_000
+SETTLE_STEP_S, SETTLE_TIMEOUT_S = 0.5, 120
+STILL_SHARE = 0.05  # of a core: a server that does nothing uses less
 NS = 1e9
+
+_port = itertools.count(os.getpid() * 101)  # so that two processes begin at different ones
 
 
 @contextlib.contextmanager
@@ -39,6 +47,29 @@ def on_cores(cores):
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def free_port():
+    """A port that nobody listens on, and that nobody will get meanwhile: no other caller here, and
+    no outgoing connection, whose ports the system takes from higher ones."""
+    while True:
+        port = PORTS[0] + next(_port) % (PORTS[1] - PORTS[0])
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_for_port(process, port):
+    """Until a connection is taken. Servers have no common way to say that they are ready, so this
+    knocks, and between two knocks waits for nothing but the end of the process."""
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=CONNECT_S).close()
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise OSError(f"ended with {process.wait(KNOCK_S)}")
+    raise OSError("takes no connections")
 
 
 class Sluice:
@@ -92,7 +123,7 @@ class Running:
 
     def __init__(self, subject, mode, options=(), cores=()):
         self.subject, self.cores = subject, cores
-        self.port = rivals.free_port()
+        self.port = free_port()
         (BUILD / "bench").mkdir(parents=True, exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="data-", dir=BUILD / "bench")
         data_dir = os.path.join(self.folder, "data")
@@ -112,7 +143,7 @@ class Running:
                 self.argv, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
                 stdout=self.log, stderr=self.log, cwd=self.folder, start_new_session=True)
         try:
-            rivals.wait_for_port(self.process, self.port)
+            wait_for_port(self.process, self.port)
         except OSError as error:
             raise RuntimeError(f"{self.subject.name}: {error}: {self.argv}\n"
                                f"{self.said()}") from None
@@ -123,6 +154,24 @@ class Running:
         self._end()
         self.ready_s = self._start()
         return self.ready_s
+
+    def pass_time(self, seconds):
+        """Lets time go by, in which the subject has nothing to do but must not end."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise RuntimeError(f"{self.subject.name} ended with {code}\n{self.said()}")
+
+    def settle(self):
+        """Until what earlier requests left to be done is done: nothing says so but the processor
+        time, which stands still then."""
+        before, end = -1, time.monotonic() + SETTLE_TIMEOUT_S
+        while (used := sum(self.cpu_s().values())) - before > STILL_SHARE * SETTLE_STEP_S:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.subject.name} is busy with nothing to do")
+            before = used
+            self.pass_time(SETTLE_STEP_S)
 
     def said(self):
         """The end of what it has written."""
