@@ -187,7 +187,7 @@ def _gnuplot(script):
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
-def _axes_plot(scenario, out):
+def _axes_plot(scenario):
     blocks, plots = [], []
     for n, (name, points) in enumerate(_series(scenario).items()):
         rows = "\n".join(" ".join(map(str, point)) for point in points)
@@ -200,7 +200,7 @@ def _axes_plot(scenario, out):
         f"plot {', '.join(plots)}\n")
 
 
-def _latency_plot(scenario, out):
+def _latency_plot(scenario):
     blocks, plots = [], []
     for n, variant in enumerate(scenario["variants"]):
         names = ("p50_us", "p90_us", "p99_us", "p99.9_us", "max_us")
@@ -224,9 +224,9 @@ def plots(result, folder):
     if shutil.which("gnuplot") is None:
         raise RuntimeError("gnuplot is not installed")
     for scenario in result["scenarios"]:
-        kinds = {"latency": _latency_plot(scenario, folder)}
+        kinds = {"latency": _latency_plot(scenario)}
         if scenario["axis"] and _series(scenario):
-            kinds["axis"] = _axes_plot(scenario, folder)
+            kinds["axis"] = _axes_plot(scenario)
         for kind, script in kinds.items():
             for suffix, terminal in (("svg", "svg"), ("png", "pngcairo")):
                 if script:

@@ -1,7 +1,7 @@
 /*
  * bench/ceiling/ceiling.h - what the ceilings have in common
  *
- * What     Options, the listening socket of a server, a time.
+ * What     Options, the listening socket of a server.
  * Why      A ceiling does the one thing that bounds a number of ours, with nothing around it; it is
  *          run beside us, and our numbers are given as shares of what it reaches.
  * Thread   Any.
@@ -39,8 +39,5 @@ int ceiling_listen(unsigned short port);
 
 /* As many open files as the system allows. */
 void ceiling_raise_files(void);
-
-/* Monotonic. */
-uint64_t ceiling_now_ns(void);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "ceiling.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ static void measure(int fd, const uint8_t *bytes, size_t record_size, unsigned b
                     uint64_t limit_ns)
 {
     size_t size = (record_size * batch + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-    uint64_t start_ns = ceiling_now_ns();
+    uint64_t start_ns = sl_clock_monotonic_ns();
     uint64_t now_ns = start_ns;
     size_t count = 0;
 
@@ -81,7 +82,7 @@ static void measure(int fd, const uint8_t *bytes, size_t record_size, unsigned b
         if (at + size > FILE_SIZE)
             at = 0;
         write_block(fd, bytes, size, at);
-        now_ns = ceiling_now_ns();
+        now_ns = sl_clock_monotonic_ns();
         latencies_ns[count++] = now_ns - before_ns;
     }
     double seconds = (double)(now_ns - start_ns) / 1e9;

@@ -8,6 +8,7 @@
  */
 #include "ceiling.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/thread.h"
 
@@ -32,11 +33,11 @@ struct receiver {
 
 static double copy_bytes_per_s(uint8_t *to, const uint8_t *from, uint64_t limit_ns)
 {
-    uint64_t start_ns = ceiling_now_ns();
+    uint64_t start_ns = sl_clock_monotonic_ns();
     uint64_t now_ns = start_ns;
     uint64_t pages = 0;
 
-    for (; now_ns - start_ns < limit_ns; now_ns = ceiling_now_ns()) {
+    for (; now_ns - start_ns < limit_ns; now_ns = sl_clock_monotonic_ns()) {
         size_t at = pages++ % PAGES * PAGE_SIZE;
         memcpy(to + at, from + at, PAGE_SIZE);
         __asm__ volatile("" ::"r"(to) : "memory"); /* the copy is wanted */
@@ -49,11 +50,11 @@ static void receive(void *argument)
     struct receiver *receiver = (struct receiver *)argument;
     uint8_t *page = (uint8_t *)sl_memory_alloc(PAGE_SIZE);
     ssize_t got = recv(receiver->fd, page, PAGE_SIZE, 0);
-    uint64_t start_ns = ceiling_now_ns();
+    uint64_t start_ns = sl_clock_monotonic_ns();
 
     while ((got = recv(receiver->fd, page, PAGE_SIZE, 0)) > 0)
         receiver->bytes += (uint64_t)got;
-    receiver->ns = ceiling_now_ns() - start_ns;
+    receiver->ns = sl_clock_monotonic_ns() - start_ns;
     sl_memory_free(page);
 }
 
@@ -83,7 +84,8 @@ static double loopback_bytes_per_s(const uint8_t *from, uint64_t limit_ns)
     connect_pair(fds);
     receiver.fd = fds[1];
     struct sl_thread *thread = sl_thread_start("receiver", receive, &receiver);
-    for (uint64_t start_ns = ceiling_now_ns(); ceiling_now_ns() - start_ns < limit_ns; pages++) {
+    for (uint64_t start_ns = sl_clock_monotonic_ns(); sl_clock_monotonic_ns() - start_ns < limit_ns;
+         pages++) {
         const uint8_t *page = from + pages % PAGES * PAGE_SIZE;
         size_t sent = 0;
         while (sent < PAGE_SIZE) {

@@ -24,14 +24,14 @@ static void look_at_window(struct load_worker *worker, uint64_t now_ns)
 {
     struct load_window *window = &worker->run->window;
 
-    if (worker->window.begin_ns == 0) {
-        uint64_t begin_ns = __atomic_load_n(&window->begin_ns, __ATOMIC_ACQUIRE);
-        if (begin_ns == 0 || begin_ns > now_ns)
-            return;
-        worker->window = *window;
-        for (unsigned i = 0; i < worker->run->plan->role_count; i++)
-            load_lane_begin(&worker->lanes[i], now_ns);
-    }
+    if (worker->window.begin_ns != 0)
+        return;
+    uint64_t begin_ns = __atomic_load_n(&window->begin_ns, __ATOMIC_ACQUIRE);
+    if (begin_ns == 0 || begin_ns > now_ns)
+        return;
+    worker->window = *window;
+    for (unsigned i = 0; i < worker->run->plan->role_count; i++)
+        load_lane_begin(&worker->lanes[i], now_ns);
 }
 
 static uint64_t wait_ns(const struct load_worker *worker, uint64_t now_ns)
@@ -69,7 +69,7 @@ static void run_once(struct load_worker *worker)
     }
 }
 
-static void run(void *argument)
+static void work(void *argument)
 {
     struct load_worker *worker = (struct load_worker *)argument;
 
@@ -80,18 +80,18 @@ static void run(void *argument)
         load_lane_end(&worker->lanes[i], sl_clock_monotonic_ns());
 }
 
-void load_worker_start(struct load_worker *worker, struct load_run *run_, unsigned index)
+void load_worker_start(struct load_worker *worker, struct load_run *run, unsigned index)
 {
     *worker = (struct load_worker){
-        .run = run_,
+        .run = run,
         .index = index,
         .epoll = epoll_create1(EPOLL_CLOEXEC),
         .in = (uint8_t *)sl_memory_alloc(2 * (size_t)LOAD_RECEIVE_SIZE),
     };
     SL_ASSERT(worker->epoll >= 0);
-    for (unsigned i = 0; i < run_->plan->role_count; i++)
+    for (unsigned i = 0; i < run->plan->role_count; i++)
         load_lane_init(&worker->lanes[i], worker, i);
-    worker->thread = sl_thread_start("load", run, worker);
+    worker->thread = sl_thread_start("load", work, worker);
 }
 
 void load_worker_join(struct load_worker *worker)
