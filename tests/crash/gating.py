@@ -23,7 +23,7 @@ from process import SMALL, Process
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = {"Content-Type": "text/plain"}
 CLOSE = {"Stream-Closed": "true"}
-POLL_S = 0.02
+POLL_S = 0.02  # a poller asks as often: that is how exact the moment is at which it sees a change
 PRINTED_MAX = 12
 HEAD_START_S = 0.1  # from the change to the probes: the server has it in memory by then
 
@@ -265,6 +265,8 @@ class Gating:
             return thread
 
         threads = [start(probe) for probe in case.probes if probe.how in ("wait", "events")]
+        # That a reader waits is not to be seen from outside; without this it might come too late to
+        # hear of the change.
         time.sleep(HEAD_START_S if threads else 0)
         self.when.touch()
         sent = time.monotonic()

@@ -7,6 +7,8 @@ from verifier import retry
 
 STREAM_BYTES_USUAL = 400_000  # larger streams are deleted rather than written
 RECORD_BYTES_MAX = 300 * 1024
+# A reader that finds nothing to follow leaves the processor to the writers, who make something.
+LOOK_AGAIN_S = 0.001
 
 
 class Maker:
@@ -236,7 +238,7 @@ class Load:
         try:
             stream = name.stream
             if stream is None or stream.gone or stream.fork_at is None:
-                time.sleep(0.001)  # nothing to follow: the writers get the processor to make something
+                self.stopping.wait(LOOK_AGAIN_S)
             elif self.rng.random() < 0.5:
                 self.actor.read(stream, self.rng.choice((None, self.offset(stream))), live=True)
             else:

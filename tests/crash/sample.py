@@ -63,7 +63,7 @@ class Sample:
         self.counter = 0
         for life in range(LIVES):
             self.live(LARGE_LOG if life >= LIVES - LOG_LIVES else TINY, life)
-        self.shard_of, self.id_of = {}, {}  # id: of the newest stream of that name
+        self.shard_of = {}
         self.identify()
 
     def live(self, options, life):
@@ -87,13 +87,11 @@ class Sample:
             raise AssertionError(f"after SIGTERM: {server.last_lines()}")
 
     def identify(self):
-        """Sets `shard_of` and `id_of` of all names that segments and log know of."""
+        """Sets `shard_of` of all names that segments and log know of."""
         dump = subprocess.run([self.binary, "dump", self.data], stdout=subprocess.PIPE, check=True)
         for line in map(json.loads, dump.stdout.splitlines()):
             if "name" in line:
                 self.shard_of[line["name"]] = line["shard"]
-                self.id_of[line["name"]] = max(line["stream_id"],
-                                               self.id_of.get(line["name"], 0))
 
     # changes
 

@@ -7,6 +7,9 @@ from client import position_of
 from model import DUPLICATED, LOST, OTHER, UNPIN_S, VANISHED
 
 SMALL_BYTES = 64  # of an operation whose bytes are kept to recognise it
+# A source goes a little after its last fork, and nothing tells a client when: it asks until then,
+# for UNPIN_S at most.
+UNPIN_POLL_S = 0.02
 
 
 class Verifier:
@@ -42,7 +45,7 @@ class Verifier:
             if response.status != 410 or stream.may_be_referenced() or (
                     time.monotonic() > deadline):
                 break
-            time.sleep(0.02)  # a source goes a little after its last fork: asked until then
+            time.sleep(UNPIN_POLL_S)
         if response.status not in (404, 410):
             self.judge.violation(VANISHED, f"{what}: is back: {response}")
         elif response.status == 404 and stream.surely_referenced():

@@ -165,7 +165,7 @@ class Backup(ToolTest):
         old = [self.sample / path.relative_to(self.backup) for path in large]
         deadline = time.monotonic() + 30
         while any(path.exists() for path in old) and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.1)  # files are freed in the background, and nothing says when
         self.assertFalse([path for path in old if path.exists()])
         server.stop()
         self.assertEqual(sizes, {path: path.stat().st_size for path in self.backup.rglob("seg-*")})

@@ -39,7 +39,8 @@ class Check(ToolTest):
                 struct.pack_into("<I", data, at + place, value)
                 struct.pack_into("<I", data, at + 68, crc32c(data[at:at + 68]))
             path.write_bytes(data)
-            for command in (("fsck",), ("dump",), ("serve", "--listen", "127.0.0.1:0", "--data-dir")):
+            for command in (("fsck",), ("dump",),
+                            ("serve", "--listen", "127.0.0.1:0", "--data-dir")):
                 self.sluice(*command, self.sample, expected=5)
             self.assertEqual(path.read_bytes(), data)
 
