@@ -394,39 +394,12 @@ static enum sl_err end_of_scan(struct sl_shard *shard, const struct sl_wal_scan 
     return SL_ERR_DATA_CORRUPT;
 }
 
-static void wake(void *context)
-{
-    struct sl_shard *shard = context;
-    sl_port_signal(shard->port, SL_PORT_JOURNAL);
-}
-
-static enum sl_err open_wal(struct sl_shard *shard, const struct sl_wal_mark *end)
+static enum sl_err read_log(struct recovery *recovery, struct sl_wal_scan *scan)
     SL_RUNS_ON(sl_role_shard)
-{
-    const struct sl_store *store = shard->setup.store;
-    uint64_t most = shard->setup.wal_budget_bytes * WAL_SIZE_FACTOR;
-    uint64_t least = store->wal_file_size * WAL_FILES_MIN;
-    struct sl_wal_setup setup = {
-        .vfs = store->vfs,
-        .directory = sl_catalog_directory(shard->catalog),
-        .log_id = sl_catalog_log_id(shard->catalog),
-        .file_size = store->wal_file_size,
-        .frame_size_max =
-            FRAME_SIZE_MAX < store->wal_file_size / 4 ? FRAME_SIZE_MAX : store->wal_file_size / 4,
-        .size_max = most > least ? most : least,
-        .free_bytes_min = shard->setup.free_bytes_min,
-        .index = shard->setup.index,
-        .wake = wake,
-        .context = shard,
-    };
-    return sl_wal_open(&setup, end, shard->flush.installed.position, &shard->wal);
-}
-
-static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_shard *shard = recovery->shard;
     const struct sl_manifest *manifest = sl_catalog_manifest(shard->catalog);
-    struct sl_wal_scan scan = {
+    *scan = (struct sl_wal_scan){
         .vfs = shard->setup.store->vfs,
         .directory = sl_catalog_directory(shard->catalog),
         .log_id = sl_catalog_log_id(shard->catalog),
@@ -440,21 +413,9 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     shard->flush.installed = manifest->mark;
     if (manifest->last_id > shard->ids)
         shard->ids = manifest->last_id;
-    sl_wal_scan(&scan);
-    shard->found_in_cache = scan.buffered;
-    enum sl_err err = end_of_scan(shard, &scan);
-    if (err != SL_OK)
-        return err;
-    set_clock(shard, scan.wall_ms);
-    err = open_wal(shard, &scan.end);
-    if (err != SL_OK)
-        return err;
-    shard->appended_lsn = shard->durable_lsn = scan.end.lsn - 1;
-    sl_log(SL_LOG_INFO, "recovery", "done",
-           "shard=%u streams=%zu segments_lsn=%llu records=%llu lsn=%llu sealed=%d",
-           shard->setup.index, shard->by_id.count, (unsigned long long)manifest->mark.lsn,
-           (unsigned long long)scan.records, (unsigned long long)shard->durable_lsn, scan.sealed);
-    return SL_OK;
+    sl_wal_scan(scan);
+    shard->found_in_cache = scan->buffered;
+    return end_of_scan(shard, scan);
 }
 
 /* ---- names ---- */
@@ -509,21 +470,70 @@ static void name_streams(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     name_batch(recovery, streams, count);
 }
 
+/* ---- the log goes on ---- */
+
+static void wake(void *context)
+{
+    struct sl_shard *shard = context;
+    sl_port_signal(shard->port, SL_PORT_JOURNAL);
+}
+
+static enum sl_err open_wal(struct sl_shard *shard, const struct sl_wal_mark *end)
+    SL_RUNS_ON(sl_role_shard)
+{
+    const struct sl_store *store = shard->setup.store;
+    uint64_t most = shard->setup.wal_budget_bytes * WAL_SIZE_FACTOR;
+    uint64_t least = store->wal_file_size * WAL_FILES_MIN;
+    struct sl_wal_setup setup = {
+        .vfs = store->vfs,
+        .directory = sl_catalog_directory(shard->catalog),
+        .log_id = sl_catalog_log_id(shard->catalog),
+        .file_size = store->wal_file_size,
+        .frame_size_max =
+            FRAME_SIZE_MAX < store->wal_file_size / 4 ? FRAME_SIZE_MAX : store->wal_file_size / 4,
+        .size_max = most > least ? most : least,
+        .free_bytes_min = shard->setup.free_bytes_min,
+        .index = shard->setup.index,
+        .wake = wake,
+        .context = shard,
+    };
+    return sl_wal_open(&setup, end, shard->flush.installed.position, &shard->wal);
+}
+
+/* From the end that the scan has found, in a new epoch: nothing is written before all is well. */
+static enum sl_err open_log(struct sl_shard *shard, const struct sl_wal_scan *scan)
+    SL_RUNS_ON(sl_role_shard)
+{
+    set_clock(shard, scan->wall_ms);
+    enum sl_err err = open_wal(shard, &scan->end);
+    if (err != SL_OK)
+        return err;
+    shard->appended_lsn = shard->durable_lsn = scan->end.lsn - 1;
+    sl_log(SL_LOG_INFO, "recovery", "done",
+           "shard=%u streams=%zu segments_lsn=%llu records=%llu lsn=%llu sealed=%d",
+           shard->setup.index, shard->by_id.count, (unsigned long long)scan->from.lsn,
+           (unsigned long long)scan->records, (unsigned long long)shard->durable_lsn, scan->sealed);
+    return SL_OK;
+}
+
 enum sl_err sl_shard_recover(struct sl_shard *shard)
 {
     struct recovery recovery = { .shard = shard };
+    struct sl_wal_scan scan;
     sl_thread_enter_shard(shard->setup.index);
     shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
     enum sl_err err = sl_catalog_open(shard->setup.store, shard->setup.index, &shard->catalog);
     if (err == SL_OK)
         err = read_segments(&recovery);
     if (err == SL_OK)
-        err = read_log(&recovery);
+        err = read_log(&recovery, &scan);
     name_streams(&recovery);
     if (err == SL_OK && recovery.what != NULL) {
         log_senseless(&recovery);
         err = SL_ERR_DATA_CORRUPT;
     }
+    if (err == SL_OK)
+        err = open_log(shard, &scan);
     if (err == SL_OK)
         sli_shard_publish_segments(shard);
     sl_buffer_deinit(&recovery.extents);

@@ -1,6 +1,9 @@
 /* What a restart brings back, and what nobody sees before it is durable. */
+#include "journal/frame.h"
 #include "journal/segment.h"
+#include "stream/stream.h"
 #include "support/engine_fixture.h"
+#include "support/wal_fixture.h"
 
 #include <future>
 
@@ -333,4 +336,64 @@ TEST_P(DurableTest, DamageCostsTheExtentThatItIsInAndNothingElse)
         got += reply.data;
     }
     EXPECT_TRUE(got == all.substr(after));
+}
+
+/* A log that nobody writes: what is said of it is what a start makes of records that disagree. */
+TEST(DurableStart, TwoStreamsOfOneNameAreRefusedAndNothingIsWritten)
+{
+    SimDisk disk(1);
+    disk.MakeDirectory("/disk");
+    struct sl_engine_options options = {};
+    options.shards = 1;
+    options.data_directory = "/disk/data";
+    options.vfs = disk.vfs();
+    options.wal_file_bytes = 64 << 10;
+    options.free_bytes_min = 1;
+    struct sl_engine *engine = nullptr;
+    ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+    ASSERT_EQ(Session(engine).Create("twice").err, SL_OK);
+    sl_engine_close(&engine);
+
+    /* The same CREATE again, of another stream. */
+    const std::string directory = "/disk/data/shard-00";
+    const std::string first = disk.Bytes(LogPath(0, directory));
+    struct sl_frame frame;
+    ASSERT_TRUE(sl_frame_decode(sl_bytes(first.data(), SL_DISK_BLOCK_BYTES), &frame));
+    struct Found {
+        struct sl_wal_scan scan;
+        std::string head;
+        uint8_t kind;
+    } found = {};
+    found.scan.vfs = disk.vfs();
+    found.scan.directory = directory.c_str();
+    found.scan.log_id = frame.log_id;
+    found.scan.file_size = options.wal_file_bytes;
+    found.scan.from = LogBegin();
+    found.scan.context = &found;
+    found.scan.on_record = [](void *context, uint64_t, int64_t, const struct sl_record *record,
+                              const char **) {
+        auto *found = static_cast<Found *>(context);
+        found->head.assign(reinterpret_cast<const char *>(record->head.data), record->head.size);
+        found->kind = record->kind;
+        return true;
+    };
+    sl_wal_scan(&found.scan);
+    ASSERT_EQ(found.scan.records, 1u);
+    {
+        TestLog log(&disk);
+        log.setup.directory = directory.c_str();
+        log.setup.log_id = frame.log_id;
+        ASSERT_EQ(log.Open(found.scan.end), SL_OK);
+        struct sl_record record = {};
+        record.stream_id = 2 << SL_STREAM_ID_SHARD_BITS;
+        record.kind = found.kind;
+        record.head = sl_bytes(found.head.data(), found.head.size());
+        uint64_t lsn = sl_wal_add(log.get(), &record, 1);
+        sl_wal_commit(log.get());
+        ASSERT_TRUE(log.WaitDurable(lsn));
+    }
+
+    uint64_t written = disk.written_bytes();
+    EXPECT_EQ(sl_engine_open(&options, &engine), SL_ERR_DATA_CORRUPT);
+    EXPECT_EQ(disk.written_bytes(), written);
 }
