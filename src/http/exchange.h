@@ -31,6 +31,10 @@ extern "C" {
 
 struct sl_connection;
 
+enum {
+    SL_CHUNK_HEAD_SIZE_MAX = 18, /* bytes: the size of a chunk in hexadecimal, CR, LF */
+};
+
 struct sl_exchange {
     h2o_generator_t generator;          /* first: h2o hands a pointer to it back */
     struct sl_completion completion;    /* of op */
@@ -40,11 +44,12 @@ struct sl_exchange {
     struct sl_operation *op;            /* owned, or NULL */
     bool op_under_way;                  /* submitted and not back */
     bool started;                       /* the head of the answer was handed to h2o */
-    bool sending;                       /* h2o_send was called, proceed not yet */
+    bool sending;                       /* bytes were handed out, on_proceed comes */
     bool ended;                         /* nothing more may be sent */
     bool held;                          /* not freed now, even if all is done */
     bool head_only;                     /* the method is HEAD: no body leaves */
     bool json;                          /* catch-up: the page is an array */
+    bool chunked;                       /* the body is: pieces may go to the socket at once */
     enum sl_metric_operation operation; /* what is counted */
     uint64_t progress_ms;               /* when the client last took something (stall check) */
     uint64_t acked_bytes;               /* that its kernel had acknowledged then */
@@ -57,9 +62,10 @@ struct sl_exchange {
     void (*on_proceed)(struct sl_exchange *exchange); /* may send again */
     void (*on_gone)(struct sl_exchange *exchange);    /* req is NULL now; may be NULL */
     void *driver;                                     /* on_proceed's and on_gone's own */
-    struct sl_link link; /* of all of the acceptor's, or of the spare */
-    size_t name_size;    /* canonical stream name */
-    char name[1];        /* name_size bytes, allocated behind */
+    char chunk_head[SL_CHUNK_HEAD_SIZE_MAX]; /* of the chunk of which a rest is being written */
+    struct sl_link link;                     /* of all of the acceptor's, or of the spare */
+    size_t name_size;                        /* canonical stream name */
+    char name[1];                            /* name_size bytes, allocated behind */
 };
 
 /* The canonical name, valid as long as the exchange. */

@@ -197,8 +197,7 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
     } else if (at_tail) {
         sli_group_join(member);
     } else {
-        SL_ASSERT(member->exchange->sending);
-        member->state = SLI_MEMBER_BEHIND;
+        sli_member_read_on(member);
     }
 }
 
@@ -250,11 +249,16 @@ static void on_read_done(struct sl_completion *completion, struct sl_operation *
         sli_member_fail(member, err);
 }
 
+void sli_member_on_sent(struct sli_member *member)
+{
+    sli_frame_unref(&member->frame);
+    sl_buffer_deinit(&member->control);
+}
+
 static void on_proceed(struct sl_exchange *exchange)
 {
     struct sli_member *member = exchange->driver;
-    sli_frame_unref(&member->frame);
-    sl_buffer_deinit(&member->control);
+    sli_member_on_sent(member);
     switch (member->state) {
     case SLI_MEMBER_WAITING:
         break;

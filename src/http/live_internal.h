@@ -75,6 +75,9 @@ void sli_member_read_on(struct sli_member *member);
 /* Its time has come, or that of the server; but never inside an event, which would be lost. */
 bool sli_member_is_over(const struct sli_member *member);
 
+/* What was being sent is out, or its kernel has it. */
+void sli_member_on_sent(struct sli_member *member);
+
 /* Live has nothing to do with its exchange any more. */
 void sli_member_free(struct sli_member *member);
 

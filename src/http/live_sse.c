@@ -3,12 +3,16 @@
 #include "http/live_group_internal.h"
 #include "http/reply.h"
 
+/* The first piece goes with the head, by h2o, and so does the end. */
 static void send_bytes(struct sli_member *member, const struct sl_bytes *pieces, size_t count,
-                       bool final)
+                       bool by_h2o, bool final)
 {
     SL_ASSERT(!member->exchange->sending);
     member->sent_ms = sli_member_acceptor(member)->now_ms;
-    sl_reply_send(member->exchange, pieces, count, final);
+    if (by_h2o)
+        sl_reply_send(member->exchange, pieces, count, final);
+    else if (sl_reply_send_at_once(member->exchange, pieces, count))
+        sli_member_on_sent(member);
 }
 
 static void send_head(struct sli_member *member, enum sl_sse_encoding encoding)
@@ -46,20 +50,21 @@ void sli_sse_send(struct sli_member *member, struct sli_delivery *delivery)
         pieces[count++] = sl_buffer_bytes(&member->control);
     }
     member->offset = delivery->next;
-    if (!member->exchange->started)
+    bool is_first = !member->exchange->started;
+    if (is_first)
         send_head(member, delivery->encoding);
     if (delivery->closed) {
         member->state = SLI_MEMBER_ENDING;
         sl_timer_clear(&member->alarm.timer);
     }
-    send_bytes(member, pieces, count, delivery->closed);
+    send_bytes(member, pieces, count, is_first || delivery->closed, delivery->closed);
 }
 
 void sli_sse_send_heartbeat(struct sli_member *member)
 {
     SL_ASSERT(member->rest.page_end == 0); /* else it would end the event that is open */
     struct sl_bytes comment = sl_bytes_of(":\n\n");
-    send_bytes(member, &comment, 1, false);
+    send_bytes(member, &comment, 1, false, false);
 }
 
 void sli_sse_end(struct sli_member *member)
@@ -70,5 +75,5 @@ void sli_sse_end(struct sli_member *member)
     sl_timer_clear(&member->alarm.timer);
     member->state = SLI_MEMBER_ENDING;
     if (!busy)
-        send_bytes(member, NULL, 0, true);
+        send_bytes(member, NULL, 0, true, true);
 }

@@ -1,5 +1,7 @@
 #include "http/reply.h"
 
+#include <sys/socket.h>
+
 #include "base/assert.h"
 #include "http/connection.h"
 #include "protocol/number.h"
@@ -8,6 +10,7 @@
 
 enum {
     HEADERS_EXPECTED = 16, /* so that the list of headers never grows by copying */
+    CHUNK_PARTS_MAX = SL_REPLY_PIECES_AT_ONCE_MAX + 2,
 };
 
 /* h2o takes names by a pointer that is not const; nobody writes to them. */
@@ -103,19 +106,39 @@ void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset)
     put_header(exchange->req, &name_next_offset, token, SL_OFFSET_TOKEN_SIZE);
 }
 
-static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+/* What was handed out is out. */
+static void on_sent(struct sl_exchange *exchange)
 {
-    struct sl_exchange *exchange = SL_OBJECT(generator, struct sl_exchange, generator);
-
-    SL_ASSERT(exchange->req == req);
     SL_ASSERT(exchange->sending);
-    sl_acceptor_enter(exchange->acceptor);
     exchange->sending = false;
     exchange->progress_ms = exchange->acceptor->now_ms;
     if (!exchange->ended)
         exchange->on_proceed(exchange);
     else if (!exchange->op_under_way)
         sl_reply_end_cut(exchange);
+}
+
+static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+{
+    struct sl_exchange *exchange = SL_OBJECT(generator, struct sl_exchange, generator);
+
+    SL_ASSERT(exchange->req == req);
+    sl_acceptor_enter(exchange->acceptor);
+    on_sent(exchange);
+}
+
+static void on_rest_written(h2o_socket_t *sock, const char *err)
+{
+    struct sl_connection *connection = (struct sl_connection *)sock->on_close.data;
+    struct sl_exchange *exchange = connection->exchange;
+
+    sl_acceptor_enter(connection->acceptor);
+    if (err == NULL || exchange->ended) {
+        on_sent(exchange);
+    } else {
+        exchange->sending = false;
+        sl_reply_abort(exchange);
+    }
 }
 
 static void start(struct sl_exchange *exchange, size_t content_length)
@@ -180,7 +203,8 @@ void sl_reply_stream(struct sl_exchange *exchange, size_t content_length)
     SL_ASSERT(!exchange->head_only);
     SL_ASSERT(exchange->on_proceed != NULL);
     /* Without chunks only the end of the connection ends the body. */
-    if (content_length == SIZE_MAX && exchange->req->version < 0x101)
+    exchange->chunked = content_length == SIZE_MAX && exchange->req->version >= 0x101;
+    if (content_length == SIZE_MAX && !exchange->chunked)
         exchange->req->http1_is_persistent = 0;
     start(exchange, content_length);
 }
@@ -189,6 +213,74 @@ void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, 
                    bool final)
 {
     send_pieces(exchange, pieces, count, final ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+/* The line that a chunk of that many bytes begins with, at the end of `space`. */
+static struct iovec chunk_head(size_t size, char space[SL_CHUNK_HEAD_SIZE_MAX])
+{
+    char *at = space + SL_CHUNK_HEAD_SIZE_MAX;
+
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = "0123456789abcdef"[size % 16];
+        size /= 16;
+    } while (size > 0);
+    return (struct iovec){ at, (size_t)(space + SL_CHUNK_HEAD_SIZE_MAX - at) };
+}
+
+/* The socket took `sent` bytes of these parts, of which the first one is the chunk's head. */
+static void write_rest(struct sl_exchange *exchange, struct iovec *parts, size_t count, size_t sent)
+{
+    h2o_iovec_t rest[CHUNK_PARTS_MAX];
+    size_t rest_count = 0;
+
+    memcpy(exchange->chunk_head, parts[0].iov_base, parts[0].iov_len);
+    parts[0].iov_base = exchange->chunk_head;
+    for (size_t i = 0; i < count; i++) {
+        size_t skipped = sent < parts[i].iov_len ? sent : parts[i].iov_len;
+        sent -= skipped;
+        if (skipped < parts[i].iov_len)
+            rest[rest_count++] =
+                h2o_iovec_init((char *)parts[i].iov_base + skipped, parts[i].iov_len - skipped);
+    }
+    exchange->sending = true;
+    h2o_socket_write(exchange->connection->sock, rest, rest_count, on_rest_written);
+}
+
+bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *pieces,
+                           size_t count)
+{
+    char head[SL_CHUNK_HEAD_SIZE_MAX];
+    struct iovec parts[CHUNK_PARTS_MAX];
+    struct msghdr message = { .msg_iov = parts };
+    size_t size = 0;
+
+    SL_ASSERT(exchange->started && !exchange->sending && !exchange->ended);
+    SL_ASSERT(count > 0 && count <= SL_REPLY_PIECES_AT_ONCE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        parts[1 + i] = (struct iovec){ (void *)(uintptr_t)pieces[i].data, pieces[i].size };
+        size += pieces[i].size;
+    }
+    SL_ASSERT(size > 0); /* it would be the last chunk */
+    parts[0] = chunk_head(size, head);
+    parts[1 + count] = (struct iovec){ (void *)(uintptr_t) "\r\n", 2 };
+    message.msg_iovlen = count + 2;
+    ssize_t sent = -1;
+    if (exchange->chunked)
+        sent = sendmsg(h2o_socket_get_fd(exchange->connection->sock), &message,
+                       MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent <= 0) {
+        /* Full or broken: h2o waits until it is not, or finds the same. */
+        sl_reply_send(exchange, pieces, count, false);
+        return false;
+    }
+    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
+    exchange->progress_ms = exchange->acceptor->now_ms;
+    if ((size_t)sent == parts[0].iov_len + size + 2)
+        return true;
+    write_rest(exchange, parts, count + 2, (size_t)sent);
+    return false;
 }
 
 void sl_reply_abort(struct sl_exchange *exchange)

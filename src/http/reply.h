@@ -2,7 +2,7 @@
  * http/reply.h - every byte that leaves goes through here
  *
  * What     Status line, our headers, bodies, problems. The only file that calls h2o_start_response
- *          and h2o_send.
+ *          and h2o_send, or writes to a socket.
  * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body
  *          for HEAD, 204, 304; CORS and security headers on every answer; counted by operation and
  *          status.
@@ -10,7 +10,8 @@
  *
  * Order    sl_reply_begin(status, cache_control); any sl_reply_header...(); then one of
  *          sl_reply_finish() with the whole body, or
- *          sl_reply_stream() followed by sl_reply_send() ... final, each after on_proceed.
+ *          sl_reply_stream() followed by sl_reply_send() ... final, each after on_proceed, or
+ *          sl_reply_send_at_once() instead of any but the first and the last.
  *          What ends the request may free it, its connection and the exchange at once.
  */
 #ifndef SL_HTTP_REPLY_H
@@ -25,6 +26,7 @@ extern "C" {
 enum {
     SL_REPLY_PIECES_MAX =
         256, /* runs of bytes in one finish or send: they are copied to the stack */
+    SL_REPLY_PIECES_AT_ONCE_MAX = 2, /* in one send_at_once */
 };
 
 /*
@@ -47,6 +49,14 @@ void sl_reply_stream(struct sl_exchange *exchange, size_t content_length);
 /* Bytes must live until on_proceed (or on_gone). Not while `sending`. `final` ends the request. */
 void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
                    bool final);
+/*
+ * The same for a piece of a chunked body that is not the last, by a way that is short if the
+ * client's kernel takes all of it. True: it did, and on_proceed is not called. False: as after
+ * sl_reply_send. h2o knows nothing of these bytes: it has no write under way, and what it writes
+ * later follows them.
+ */
+bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *pieces,
+                           size_t count);
 /*
  * Cuts the connection: an answer that cannot be completed as promised, or a client that is gone.
  * on_gone follows, perhaps during the call. Nothing happens when the exchange has ended.

@@ -186,15 +186,20 @@ void end_request(Client *client)
         free_exchange(exchange);
 }
 
+void take_bytes(Client *client)
+{
+    for (struct sl_bytes bytes : client->on_the_way)
+        client->body.append(reinterpret_cast<const char *>(bytes.data), bytes.size);
+    client->on_the_way.clear();
+}
+
 // The client takes what is on the way to it.
 void take(Client *client)
 {
     sl_exchange *exchange = client->exchange;
     if (exchange == nullptr || !exchange->sending)
         return;
-    for (struct sl_bytes bytes : client->on_the_way)
-        client->body.append(reinterpret_cast<const char *>(bytes.data), bytes.size);
-    client->on_the_way.clear();
+    take_bytes(client);
     exchange->sending = false;
     if (exchange->ended)
         end_request(client);
@@ -253,7 +258,7 @@ class Live : public ::testing::Test
             take(client.get());
             busy = true;
         }
-        return busy;
+        return busy || !done.empty();
     }
 
     void settle()
@@ -473,6 +478,19 @@ void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, 
     exchange->sending = true;
     if (final && count == 0)
         end_request(client); /* as h2o does: at once */
+}
+
+bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *pieces,
+                           size_t count)
+{
+    SL_ASSERT(count > 0 && pieces[0].size > 0);
+    sl_reply_send(exchange, pieces, count, false);
+    Client *client = clients[exchange];
+    if (client->slow)
+        return false;
+    exchange->sending = false;
+    take_bytes(client);
+    return true;
 }
 
 void sl_reply_finish(struct sl_exchange *exchange, const struct sl_bytes *body, size_t count)

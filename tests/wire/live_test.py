@@ -138,6 +138,21 @@ class Slow(WireTest):
             self.assertTrue(connection.socket.recv(1000))
             time.sleep(0.05)
 
+    def test_what_a_kernel_takes_in_parts_arrives_whole(self):
+        self.create()
+        connection = self.connect(receive_buffer=4096)
+        events = EventStream(connection, self.path + "?offset=-1&live=sse")
+        events.control()
+        whole, got = b"", b""
+        for n in range(60):
+            part = b"%d," % n * (1 + 1500 * n)
+            self.append(part)
+            whole += part
+            if n % 7 == 0:
+                got += events.data(1)
+        got += events.data(len(whole) - len(got))
+        self.assertEqual(got, whole)
+
     def test_waiting_reader_is_not_cut_and_hears_that_the_server_is_there(self):
         self.create()
         connection = self.connect()
