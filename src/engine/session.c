@@ -14,6 +14,12 @@
 enum {
     KEPT_BUFFER_SIZE_MAX = 16 * 1024, /* a message that held more gives its memory back */
     UNUSED_MAX = 256,                 /* messages kept for the next operations */
+    /*
+     * Requests that wait for the end of a batch until their shards are woken. Where everybody
+     * waits for the same commit, the next batch is as large as all of them: a shard that begins
+     * before its end has its commit under way meanwhile.
+     */
+    UNSIGNALLED_MAX = 32,
 };
 
 /* ---- open and close ---- */
@@ -178,6 +184,15 @@ void sl_session_put(struct sl_session *session, struct sl_operation **op)
 
 /* ---- sending ---- */
 
+static void signal_shards(struct sl_session *session) SL_RUNS_ON(sl_role_session)
+{
+    for (uint64_t signals = session->signals; signals != 0; signals &= signals - 1)
+        sl_port_signal(sl_shard_port(session->engine->shards[__builtin_ctzll(signals)]),
+                       session->index);
+    session->signals = 0;
+    session->unsignalled = 0;
+}
+
 static void push_or_queue(struct sl_session *session, struct sl_message *message)
     SL_RUNS_ON(sl_role_session)
 {
@@ -198,6 +213,8 @@ void sli_session_send(struct sl_session *session, struct sl_message *message,
     message->session.shard = shard;
     session->in_flight++;
     push_or_queue(session, message);
+    if (++session->unsignalled == UNSIGNALLED_MAX)
+        signal_shards(session);
 }
 
 /* Only a request that has done nothing yet may be refused. */
@@ -252,10 +269,7 @@ void sl_session_flush(struct sl_session *session)
         for (uint64_t queues = session->queues; queues != 0; queues &= queues - 1)
             push_queued(session, (uint32_t)__builtin_ctzll(queues), now_ms);
     }
-    for (uint64_t signals = session->signals; signals != 0; signals &= signals - 1)
-        sl_port_signal(sl_shard_port(session->engine->shards[__builtin_ctzll(signals)]),
-                       session->index);
-    session->signals = 0;
+    signal_shards(session);
 }
 
 void sl_session_cancel(struct sl_session *session, struct sl_operation *op)

@@ -19,7 +19,8 @@ struct sl_session {
     struct sl_engine *engine; /* borrowed */
     struct sli_slot *slot;    /* borrowed: of the engine */
     uint32_t index;           /* of the slot */
-    uint64_t signals;         /* shards that were given something since the last flush */
+    uint64_t signals;         /* shards that were given something since they were woken */
+    unsigned unsignalled;     /* requests sent since then */
     uint64_t queues;          /* shards whose ring was full */
     size_t pending;           /* operations submitted and not polled */
     size_t in_flight;         /* messages that are at a shard or on their way */
