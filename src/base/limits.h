@@ -37,13 +37,18 @@ enum {
     /* Bytes; the largest value of that option: sizes of payloads fit in 32 bits. */
     SL_BODY_SIZE_MAX = 1024 * 1024 * 1024,
 
+    /* Bytes of a request target: a name and a query. NAME_TOO_LONG */
+    SL_TARGET_SIZE_MAX = 8192,
+    /* Headers of a request, as many as h2o has room for. 400, and the end of the connection. */
+    SL_HEADERS_MAX = 100,
+    /* Bytes of extensions and trailers of one chunked body, which are read past. 400, and the end. */
+    SL_CHUNK_EXTRA_SIZE_MAX = 16 * 1024,
+
     /* Bytes of one answer to a catch-up read: the client asks again for the rest. */
     SL_PAGE_SIZE_BYTES = 4 * 1024 * 1024,
     /* Bytes of a page that are in one operation: bounds what a slow client keeps referenced. */
     SL_PIECE_SIZE_BYTES = 256 * 1024,
 
-    /* Milliseconds without progress after which a client that does not read is cut off. */
-    SL_STALL_TIMEOUT_MS = 30 * 1000,
     /* Milliseconds a request may wait for room in a full ring. OVERLOADED */
     SL_OVERLOAD_AGE_MS = 1000,
 };

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "http/acceptor.h"
 #include "http/exchange.h"
+#include "http/h2o_override.h"
 #include "http/handler.h"
 #include "http/listener.h"
 
@@ -49,6 +50,7 @@ static bool listen_all(struct sl_front *front, const char *const *addresses,
 
 static void configure(h2o_globalconf_t *config, const struct sl_http_options *options)
 {
+    sl_h2o_override();
     h2o_config_init(config);
     config->server_name = h2o_iovec_init(NULL, 0);
     config->http1.upgrade_to_http2 = 0; /* a few frames can end the process: docs say more */

@@ -8,12 +8,11 @@
 #include "http/reply.h"
 #include "http/stream_request.h"
 #include "http/strict_request.h"
+#include "protocol/ascii.h"
+#include "protocol/authority.h"
 #include "protocol/stream_name.h"
 
-enum {
-    TARGET_SIZE_MAX = 8192, /* bytes of a request target. NAME_TOO_LONG */
-    HEADERS_MAX = 100,      /* of a request. BAD_REQUEST; h2o's own limit for HTTP/1 */
-};
+SL_STATIC_ASSERT((int)SL_HEADERS_MAX == H2O_MAX_HEADERS, "h2o refuses more itself");
 
 #define STREAM_METHODS "GET, HEAD, PUT, POST, DELETE, OPTIONS"
 #define ADMIN_METHODS "GET, HEAD, OPTIONS"
@@ -64,17 +63,19 @@ static enum sl_err parse_target(h2o_req_t *req, bool has_host, struct target *ta
 
     *target = (struct target){ .path = { NULL, 0 } };
     if (has_host)
-        target->authority = sl_bytes(req->authority.base, req->authority.len);
+        target->authority = sl_ascii_trim(sl_bytes(req->authority.base, req->authority.len));
     if (path.len == 1 && *path.base == '*') {
         target->path = sl_bytes(path.base, path.len);
         return SL_OK;
     }
-    if (path.len > TARGET_SIZE_MAX)
+    if (path.len > SL_TARGET_SIZE_MAX)
         return SL_ERR_NAME_TOO_LONG;
     if (path.len == 0 || *path.base != '/') {
         if (h2o_url_parse(path.base, path.len, &url) != 0)
             return SL_ERR_BAD_REQUEST;
         target->authority = sl_bytes(url.authority.base, url.authority.len);
+        if (!sl_authority_is_valid(target->authority))
+            return SL_ERR_BAD_REQUEST;
         path = url.path;
     }
     const char *mark = (const char *)memchr(path.base, '?', path.len);
@@ -91,9 +92,25 @@ static bool has_strict_head(struct sl_connection *connection, h2o_req_t *req, bo
 {
     h2o_buffer_t *input = connection->sock->input;
 
-    return req->headers.size <= HEADERS_MAX &&
+    return req->headers.size <= SL_HEADERS_MAX &&
            sl_strict_request_check(sl_bytes(input->bytes, input->size), req->version < 0x101,
                                    has_host);
+}
+
+/*
+ * Whoever says close in one of its Connection fields means it, whatever the others say; h2o looks at
+ * the last one, and there keep-alive wins (RFC 9112, 9.3).
+ */
+static bool wants_close(const h2o_req_t *req)
+{
+    ssize_t i = -1;
+
+    while ((i = h2o_find_header(&req->headers, H2O_TOKEN_CONNECTION, i)) != -1) {
+        h2o_iovec_t value = req->headers.entries[i].value;
+        if (h2o_contains_token(value.base, value.len, H2O_STRLIT("close"), ','))
+            return true;
+    }
+    return false;
 }
 
 /* The path below the stream root; false: it is not below. */
@@ -216,6 +233,8 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
 
     (void)handler;
     sl_acceptor_enter(connection->acceptor);
+    if (!strict || wants_close(req))
+        req->http1_is_persistent = 0;
     if (strict)
         err = parse_target(req, has_host, &target);
     if (strict && err == SL_OK && below_root(options->stream_root, target.path, &raw_name))
@@ -228,7 +247,6 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
     exchange->body = sl_bytes(req->entity.base, req->entity.len);
     if (!strict) {
         sl_metrics_add(connection->acceptor->metrics, SL_METRIC_FRAMING_REJECTED, 1);
-        req->http1_is_persistent = 0;
         sl_reply_problem(exchange, SL_ERR_BAD_REQUEST);
     } else if (exchange->body.size > options->body_size_max) {
         sl_reply_problem(exchange, SL_ERR_PAYLOAD_TOO_LARGE);

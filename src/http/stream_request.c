@@ -28,17 +28,6 @@ static void add_tail(struct sl_exchange *exchange, const struct sl_stream_view *
         sl_reply_header(exchange, "Stream-Closed", sl_bytes_of("true"));
 }
 
-/* No byte that could end the header or the URL's host. */
-static bool is_usable_authority(struct sl_bytes authority)
-{
-    for (size_t i = 0; i < authority.size; i++) {
-        uint8_t byte = authority.data[i];
-        if (!sl_ascii_is_alphanumeric(byte) && (byte == 0 || strchr("-._:[]", byte) == NULL))
-            return false;
-    }
-    return authority.size != 0;
-}
-
 /* "127.0.0.1:4437" of the connection, for clients that do not say what they call us. */
 static void append_local_address(struct sl_exchange *exchange, struct sl_buffer *url)
 {
@@ -64,7 +53,7 @@ static void add_location(struct sl_exchange *exchange)
         sl_buffer_append_bytes(&url, options->public_url);
     } else {
         sl_buffer_append_text(&url, "http://");
-        if (is_usable_authority(exchange->authority))
+        if (exchange->authority.size != 0)
             sl_buffer_append_bytes(&url, exchange->authority);
         else
             append_local_address(exchange, &url);

@@ -32,3 +32,18 @@ int sl_ascii_hex_value(uint8_t byte)
     uint8_t lower = sl_ascii_lower(byte);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
+
+static bool is_token_byte(uint8_t byte)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    return sl_ascii_is_alphanumeric(byte) || memchr(marks, byte, sizeof(marks) - 1) != NULL;
+}
+
+bool sl_ascii_is_token(struct sl_bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (!is_token_byte(text.data[i]))
+            return false;
+    }
+    return text.size > 0;
+}

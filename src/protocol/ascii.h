@@ -23,6 +23,9 @@ bool sl_ascii_equal_ignore_case(struct sl_bytes a, struct sl_bytes b);
 /* 0 to 15, or -1 when it is no hexadecimal digit. */
 int sl_ascii_hex_value(uint8_t byte);
 
+/* One or more token characters of RFC 9110, 5.6.2: a method, the name of a header. */
+bool sl_ascii_is_token(struct sl_bytes text);
+
 static inline bool sl_ascii_is_digit(uint8_t byte)
 {
     return byte >= '0' && byte <= '9';

@@ -3,18 +3,6 @@
 #include "protocol/ascii.h"
 #include "sluice/operation.h"
 
-/* One or more token characters of RFC 9110, 5.6.2. */
-static bool is_token(struct sl_bytes text)
-{
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < text.size; i++) {
-        if (!sl_ascii_is_alphanumeric(text.data[i]) &&
-            memchr(marks, text.data[i], sizeof(marks) - 1) == NULL)
-            return false;
-    }
-    return text.size > 0;
-}
-
 static bool is_printable(struct sl_bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
@@ -61,5 +49,6 @@ bool sl_content_type_is_usable(struct sl_bytes content_type)
     if (slash == NULL)
         return false;
     size_t size = (size_t)(slash - type.data);
-    return is_token(sl_bytes(type.data, size)) && is_token(sl_bytes_from(type, size + 1));
+    return sl_ascii_is_token(sl_bytes(type.data, size)) &&
+           sl_ascii_is_token(sl_bytes_from(type, size + 1));
 }

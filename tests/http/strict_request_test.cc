@@ -92,12 +92,43 @@ TEST(StrictRequest, LooksAtTheHeadOnly)
 TEST(StrictRequest, SkipsTheEmptyLineThatH2oSkips)
 {
     bool has_host = false;
+    std::string input = "\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    EXPECT_TRUE(sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host));
+    EXPECT_TRUE(has_host);
+}
+
+TEST(StrictRequest, RefusesLinesThatEndWithABareLineFeed)
+{
+    bool has_host = false;
     for (std::string input :
-         { "\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", "\nGET / HTTP/1.1\nhost: a\n\n" }) {
-        EXPECT_TRUE(
-            sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host));
-        EXPECT_TRUE(has_host);
+         { "\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", "GET / HTTP/1.1\nhost: a\r\n\r\n",
+           "GET / HTTP/1.1\r\nhost: a\n\r\n", "GET / HTTP/1.1\r\nhost: a\r\n\n",
+           "GET / HTTP/1.1\r\nhost: a\r\nx: y\nz: a\r\n\r\n" })
+        EXPECT_FALSE(
+            sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host))
+            << input;
+}
+
+TEST(StrictRequest, WantsATokenForAMethod)
+{
+    bool has_host = false;
+    for (std::string method : { "", "G(T", "GE:T", "G\xffT", "\"GET\"", "G/T" }) {
+        std::string input = method + " / HTTP/1.1\r\nhost: a\r\n\r\n";
+        EXPECT_FALSE(
+            sl_strict_request_check(sl_bytes(input.data(), input.size()), kHttp11, &has_host))
+            << method;
     }
+}
+
+TEST(StrictRequest, RefusesAHostThatIsNone)
+{
+    for (const char *host : { "a b", "u@a", "a/b", "a:b", "[::1", "a\tb" }) {
+        EXPECT_FALSE(Check(std::string("host: ") + host + "\r\n")) << host;
+        EXPECT_FALSE(Check(std::string("host: ") + host + "\r\n", kHttp10)) << host;
+    }
+    for (const char *host :
+         { "host:a\r\n", "host: \t a \t\r\n", "host: [::1]:80\r\n", "host: \r\n" })
+        EXPECT_TRUE(Check(host)) << host;
 }
 
 TEST(StrictRequest, RefusesAHeadWithoutEnd)

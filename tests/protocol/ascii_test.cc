@@ -41,3 +41,18 @@ TEST(Ascii, KnowsEveryByte)
         EXPECT_EQ(sl_ascii_hex_value((uint8_t)byte), value == std::string::npos ? -1 : (int)value);
     }
 }
+
+TEST(Ascii, KnowsTokens)
+{
+    for (const char *text : { "a", "GET", "x-y", "!#$%&'*+-.^_`|~09azAZ" })
+        EXPECT_TRUE(sl_ascii_is_token(Text(text))) << text;
+    EXPECT_FALSE(sl_ascii_is_token(Text("")));
+    for (int byte = 0; byte < 256; byte++) {
+        const std::string marks = "!#$%&'*+-.^_`|~";
+        uint8_t text[] = { 'a', (uint8_t)byte };
+        bool is_mark = marks.find((char)byte) != std::string::npos;
+        EXPECT_EQ(sl_ascii_is_token(sl_bytes(text, sizeof text)),
+                  is_mark || sl_ascii_is_alphanumeric((uint8_t)byte))
+            << byte;
+    }
+}

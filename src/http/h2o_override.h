@@ -1,0 +1,47 @@
+/*
+ * http/h2o_override.h - functions of h2o that we define instead
+ *
+ * What     phr_decode_chunked(): h2o's decoder of chunked bodies takes "0x5" for 0, bare line feeds
+ *          for line ends, anything for an extension or a trailer, and any amount of them: behind a
+ *          proxy each of these can smuggle a request. This one takes what RFC 9112, 7.1 allows.
+ *          h2o_url_normalize_path(): h2o's writes request targets that it cannot normalize to
+ *          standard error, as they are: any client could write into the log, and as much as it
+ *          likes. We route by the raw path, so this one has nothing to do.
+ * Why      h2o has no hook for either. Its shared library calls both by name, and the linker takes
+ *          the program's own function first.
+ * Thread   Any; pure.
+ * Limits   SL_CHUNK_EXTRA_SIZE_MAX
+ */
+#ifndef SL_HTTP_H2O_OVERRIDE_H
+#define SL_HTTP_H2O_OVERRIDE_H
+
+#include <stdint.h>
+
+#include <h2o.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* h2o fills it with zeros and sets consume_trailer; it has 16 bytes there, so here, too. */
+struct phr_chunked_decoder {
+    size_t left;          /* of the chunk: bytes still to come; in its size line, all of them */
+    char consume_trailer; /* always: h2o wants everything up to the end of the body gone */
+    uint8_t digits;       /* of the chunk's size so far */
+    uint8_t state;        /* what the next byte belongs to */
+    uint32_t extra;       /* bytes of extensions and trailers so far */
+};
+
+/*
+ * Decodes `*size` bytes at `bytes` in place and sets `*size` to what they hold. -2: there is more to
+ * come; -1: malformed; else the end of the body was found, and that many bytes follow what it held.
+ */
+ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *bytes, size_t *size);
+
+/* Names the functions above, so that the linker takes this file. */
+void sl_h2o_override(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,156 @@
+#include "http/h2o_override.h"
+
+#include "base/limits.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace
+{
+
+constexpr ssize_t kMore = -2;
+constexpr ssize_t kMalformed = -1;
+
+struct Decoded {
+    ssize_t result;
+    std::string body;
+    std::string rest; /* what follows the body */
+};
+
+/* As h2o does it: every piece is decoded where it arrived, behind what the ones before held. */
+Decoded DecodeInPieces(const std::string &text, size_t piece_size)
+{
+    phr_chunked_decoder decoder = {};
+    std::string buffer;
+    decoder.consume_trailer = 1;
+    for (size_t at = 0; at < text.size(); at += piece_size) {
+        size_t before = buffer.size();
+        buffer += text.substr(at, piece_size);
+        size_t size = buffer.size() - before;
+        ssize_t result = phr_decode_chunked(&decoder, &buffer[before], &size);
+        if (result == kMore || result == kMalformed) {
+            buffer.resize(before + size);
+            if (result == kMalformed)
+                return { result, buffer, "" };
+            continue;
+        }
+        std::string rest = buffer.substr(before + size, static_cast<size_t>(result));
+        size_t taken = at + piece_size < text.size() ? at + piece_size : text.size();
+        return { result, buffer.substr(0, before + size), rest + text.substr(taken) };
+    }
+    return { kMore, buffer, "" };
+}
+
+Decoded Decode(const std::string &text)
+{
+    return DecodeInPieces(text, text.size());
+}
+
+} // namespace
+
+TEST(H2oOverride, DecodesHoweverTheBytesArrive)
+{
+    const std::string text =
+        "3\r\nabc\r\n0000A;x=\"y;z\" ;q\r\n0123456789\r\n1 \t;a\r\nx\r\n0;last\r\n"
+        "A-b: c \xc3\xa9\r\nd:\r\n\r\nGET /";
+    for (size_t piece_size = 1; piece_size <= text.size(); piece_size++) {
+        Decoded decoded = DecodeInPieces(text, piece_size);
+        EXPECT_GE(decoded.result, 0) << piece_size;
+        EXPECT_EQ(decoded.body, "abc0123456789x") << piece_size;
+        EXPECT_EQ(decoded.rest, "GET /") << piece_size;
+    }
+}
+
+TEST(H2oOverride, WaitsForTheLastByte)
+{
+    const std::string text = "3;e\r\nabc\r\n0\r\nA: b\r\n\r\n";
+    for (size_t size = 0; size < text.size(); size++)
+        EXPECT_EQ(Decode(text.substr(0, size)).result, kMore) << size;
+    EXPECT_EQ(Decode(text).result, 0);
+}
+
+TEST(H2oOverride, TakesSizesUpToThatOfTheLargestBody)
+{
+    static_assert(SL_BODY_SIZE_MAX == 0x40000000, "as below");
+    for (const char *size : { "f", "F", "3fffffff", "40000000", "0000000000000001" })
+        EXPECT_EQ(Decode(std::string(size) + "\r\nx").result, kMore) << size;
+    for (const char *size : { "40000001", "FFFFFFFFFFFFFFFF", "fffffffffffffffff",
+                              "10000000000000000", "00000000000000001" })
+        EXPECT_EQ(Decode(std::string(size) + "\r\nx").result, kMalformed) << size;
+}
+
+TEST(H2oOverride, RefusesWhatAnotherServerWouldReadDifferently)
+{
+    for (const std::string text : { "\r\n",
+                                    "x\r\n",
+                                    "0x3\r\nabc\r\n",
+                                    "-3\r\n",
+                                    "+3\r\n",
+                                    " 3\r\n",
+                                    "3 \r\n",
+                                    "3\t\r\n",
+                                    "3 3\r\n",
+                                    "3_\r\n",
+                                    "3.\r\n",
+                                    "3,\r\n",
+                                    "3\n",
+                                    "3\r",
+                                    "3\rx",
+                                    "3\r\r\n",
+                                    "3;a\n",
+                                    "3;a\rb\r\n",
+                                    "3;a\x01\r\n",
+                                    "3;a\x7f\r\n",
+                                    "3 a\r\n",
+                                    "3\r\nabcd\r\n",
+                                    "3\r\nabc\n",
+                                    "3\r\nabc\r\r\n",
+                                    "3\r\nabcx",
+                                    "3\r\nabc0\r\n",
+                                    "0\n",
+                                    "0\r\n\n",
+                                    "0\r\n\r\r\n",
+                                    "0\r\nA\r\n",
+                                    "0\r\n: b\r\n",
+                                    "0\r\nA : b\r\n",
+                                    "0\r\nA: b\n",
+                                    "0\r\nA: b\rc\r\n",
+                                    "0\r\n A: b\r\n",
+                                    "0\r\nA: b\r\n c\r\n",
+                                    "0\r\nA: \x01\r\n",
+                                    "0\r\nA(: b\r\n" }) {
+        Decoded decoded = Decode(text + "0123456789");
+        EXPECT_EQ(decoded.result, kMalformed) << text;
+    }
+    EXPECT_EQ(Decode(std::string("3;\0\r\n", 6)).result, kMalformed);
+    EXPECT_EQ(Decode(std::string("0\r\nA: \0\r\n", 10)).result, kMalformed);
+}
+
+TEST(H2oOverride, BoundsWhatItReadsPast)
+{
+    const size_t max = SL_CHUNK_EXTRA_SIZE_MAX;
+    for (size_t size : { max - 1, max, max + 1 }) {
+        ssize_t result = size > max ? kMalformed : 0;
+        EXPECT_EQ(Decode("0;" + std::string(size - 1, 'x') + "\r\n\r\n").result, result) << size;
+        EXPECT_EQ(Decode("0\r\nA:" + std::string(size - 2, 'x') + "\r\n\r\n").result, result)
+            << size;
+        std::string chunks;
+        for (size_t n = 0; n < size / 2; n++)
+            chunks += "1;x\r\ny\r\n";
+        EXPECT_EQ(Decode(chunks + (size % 2 == 1 ? "0;\r\n\r\n" : "0\r\n\r\n")).result, result)
+            << size;
+    }
+}
+
+TEST(H2oOverride, WritesNothingAboutPaths)
+{
+    size_t query_at = 0;
+    size_t *indexes = &query_at;
+    testing::internal::CaptureStderr();
+    h2o_iovec_t path = h2o_url_normalize_path(nullptr, "x\x9b/../..", 9, &query_at, &indexes);
+    EXPECT_EQ(std::string(path.base, path.len), "/");
+    EXPECT_EQ(query_at, SIZE_MAX);
+    EXPECT_EQ(indexes, nullptr);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
