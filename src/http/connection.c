@@ -4,7 +4,9 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "http/live.h"
 #include "http/reply.h"
@@ -15,22 +17,87 @@ enum {
     INPUT_SIZE_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE,
     /* Milliseconds after which a send that is not taken is looked at. */
     STALL_SUSPICION_MS = 1000,
+    /* Bytes of a client that lingers, thrown away in one turn. */
+    LINGER_BATCH_MAX = 4 * 1024 * 1024,
 };
+
+static void linger(struct sl_connection *connection);
 
 static void on_close(void *context)
 {
     struct sl_connection *connection = (struct sl_connection *)context;
     struct sl_acceptor *acceptor = connection->acceptor;
-    struct sl_connection *last = acceptor->connections[--acceptor->connection_count];
 
     SL_ASSERT(connection->exchange == NULL);
+    if (connection->linger_fd >= 0) {
+        linger(connection);
+        return;
+    }
+    struct sl_connection *last = acceptor->connections[--acceptor->connection_count];
     SL_ASSERT(acceptor->connections[connection->index] == connection);
     acceptor->connections[connection->index] = last;
     last->index = connection->index;
+    sl_timer_clear(&connection->linger_alarm.timer);
     sl_memory_free(connection);
     sl_metrics_subtract(acceptor->metrics, SL_METRIC_CONNECTIONS_OPEN, 1);
     sl_acceptor_on_connection_closed(acceptor);
 }
+
+static void take_socket(struct sl_connection *connection, h2o_socket_t *sock)
+{
+    connection->sock = sock;
+    sock->on_close.cb = on_close;
+    sock->on_close.data = connection;
+}
+
+/* ---- lingering ---- */
+
+void sl_connection_linger(struct sl_connection *connection)
+{
+    if (!connection->cut && !connection->acceptor->draining && connection->linger_fd < 0)
+        connection->linger_fd = dup(h2o_socket_get_fd(connection->sock)); /* or none is left */
+}
+
+/* TCP throws away what is asked for with MSG_TRUNC. */
+static void on_unwanted(h2o_socket_t *sock, const char *err)
+{
+    ssize_t size = recv(h2o_socket_get_fd(sock), NULL, LINGER_BATCH_MAX, MSG_TRUNC | MSG_DONTWAIT);
+
+    (void)err;
+    if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
+        h2o_socket_close(sock);
+}
+
+static void on_linger_end(struct sl_alarm *alarm)
+{
+    h2o_socket_close(SL_OBJECT(alarm, struct sl_connection, linger_alarm)->sock);
+}
+
+static void linger(struct sl_connection *connection)
+{
+    struct sl_acceptor *acceptor = connection->acceptor;
+    int fd = connection->linger_fd;
+
+    connection->linger_fd = -1;
+    shutdown(fd, connection->cut ? SHUT_RDWR : SHUT_WR);
+    take_socket(connection,
+                h2o_evloop_socket_create(acceptor->h2o.loop, fd, H2O_SOCKET_FLAG_DONT_READ));
+    connection->linger_alarm.on_alarm = on_linger_end;
+    sl_timer_set(&acceptor->wheel, &connection->linger_alarm.timer,
+                 acceptor->now_ms + SL_LINGER_MS);
+    h2o_socket_read_start(connection->sock, on_unwanted);
+}
+
+void sl_connection_on_refused(h2o_logger_t *logger, h2o_req_t *req)
+{
+    struct sl_connection *connection = sl_connection_of(req);
+
+    (void)logger;
+    sl_metrics_request(connection->acceptor->metrics, SL_METRIC_OPERATION_OTHER, req->res.status);
+    sl_connection_linger(connection);
+}
+
+/* ---- the connection ---- */
 
 void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock)
 {
@@ -38,9 +105,10 @@ void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock)
 
     *connection = (struct sl_connection){
         .acceptor = acceptor,
-        .sock = sock,
         .index = acceptor->connection_count,
+        .linger_fd = -1,
     };
+    sl_timer_init(&connection->linger_alarm.timer);
     if (acceptor->connection_count == acceptor->connection_capacity) {
         acceptor->connection_capacity = acceptor->connection_capacity == 0
                                             ? CONNECTIONS_CAPACITY_MIN
@@ -49,8 +117,7 @@ void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock)
             acceptor->connections, acceptor->connection_capacity * sizeof(struct sl_connection *));
     }
     acceptor->connections[acceptor->connection_count++] = connection;
-    sock->on_close.cb = on_close;
-    sock->on_close.data = connection;
+    take_socket(connection, sock);
     sl_metrics_add(acceptor->metrics, SL_METRIC_CONNECTIONS_ACCEPTED, 1);
     sl_metrics_add(acceptor->metrics, SL_METRIC_CONNECTIONS_OPEN, 1);
 }

@@ -2,14 +2,22 @@
  * http/connection.h - one client connection
  *
  * What     Counts connections, finds their exchange, notices clients that went away or do not read,
- *          and cuts those that take too much.
+ *          cuts those that take too much, and lets those that were refused see why.
  * Why      h2o stops reading a socket while a request is being answered, so it sees neither the end
- *          of a connection nor a stall; and it buffers whole bodies without a common budget.
+ *          of a connection nor a stall; it buffers whole bodies without a common budget; and it
+ *          closes a connection whose client is still sending, which is answered with a reset that
+ *          may overtake the answer (RFC 9112, 9.6).
  * Thread   The acceptor's.
+ *
+ * States   open      h2o has the socket
+ *          lingers   h2o has closed its descriptor, and we have another one of the same socket: the
+ *                    client hears the end of what we send, and what it sends goes nowhere, until it
+ *                    ends, too, or the time is over
  *
  * Invariants
  *   (1) acceptor->connections[connection->index] == connection.
  *   (2) exchange is not NULL exactly from on_req until h2o ends the request.
+ *   (3) linger_fd is not -1 only from the end of a refused request until h2o closes the socket.
  */
 #ifndef SL_HTTP_CONNECTION_H
 #define SL_HTTP_CONNECTION_H
@@ -22,11 +30,13 @@ extern "C" {
 
 struct sl_connection {
     struct sl_acceptor *acceptor; /* borrowed */
-    h2o_socket_t *sock;           /* borrowed: h2o closes it, which frees the connection */
+    h2o_socket_t *sock;           /* borrowed: who closes it frees the connection, or it lingers */
     struct sl_exchange *exchange; /* borrowed: the request that is being answered, or NULL */
     unsigned index;               /* in acceptor->connections */
     bool watched;                 /* in the poll, not read from */
     bool cut;                     /* shut down by us; h2o will close it soon */
+    int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
+    struct sl_alarm linger_alarm; /* ends the lingering */
 };
 
 /* A connection for this accepted socket; it frees itself when h2o closes the socket. */
@@ -34,6 +44,12 @@ void sl_connection_create(struct sl_acceptor *acceptor, h2o_socket_t *sock);
 
 /* Of a request of one of our acceptors. */
 struct sl_connection *sl_connection_of(h2o_req_t *req);
+
+/* A request was refused, and h2o is about to close the connection: let it linger. */
+void sl_connection_linger(struct sl_connection *connection);
+
+/* The log_access of what h2o refuses before anybody is asked: a body that is too large, and such. */
+void sl_connection_on_refused(h2o_logger_t *logger, h2o_req_t *req);
 
 /*
  * Its exchange waits for the engine now. The socket stays in the poll, which h2o would leave and

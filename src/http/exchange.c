@@ -77,6 +77,8 @@ void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req)
 
     (void)logger;
     SL_ASSERT(exchange->req == req);
+    if (req->res.status >= 400 && !req->http1_is_persistent)
+        sl_connection_linger(exchange->connection);
     exchange->req = NULL;
     exchange->ended = true;
     exchange->connection->exchange = NULL;

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "http/acceptor.h"
+#include "http/connection.h"
 #include "http/exchange.h"
 #include "http/h2o_override.h"
 #include "http/handler.h"
@@ -67,6 +68,8 @@ static void configure(h2o_globalconf_t *config, const struct sl_http_options *op
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = sl_handler_on_request;
     h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = sl_exchange_on_request_end;
+    h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access =
+        sl_connection_on_refused;
 }
 
 struct sl_front *sl_front_start(struct sl_engine *engine, struct sl_metrics_registry *registry,
