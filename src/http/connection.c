@@ -179,6 +179,16 @@ void sl_connection_cut(struct sl_connection *connection)
     shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR);
 }
 
+/* Cuts with a reset: what the client does not take goes at once, and not when the kernel gives up. */
+static void cut_stalled(struct sl_connection *connection)
+{
+    struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+    setsockopt(h2o_socket_get_fd(connection->sock), SOL_SOCKET, SO_LINGER, &at_once,
+               sizeof at_once);
+    sl_connection_cut(connection);
+}
+
 /* What its kernel has taken from us so far. */
 static uint64_t acked_bytes(struct sl_connection *connection)
 {
@@ -205,7 +215,7 @@ void sl_connections_check_stalls(struct sl_acceptor *acceptor)
             exchange->progress_ms = acceptor->now_ms;
         } else if (waited_ms >= acceptor->options->stall_timeout_ms) {
             sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
-            sl_connection_cut(exchange->connection);
+            cut_stalled(exchange->connection);
         }
     }
 }
