@@ -49,6 +49,8 @@ enum {
     /* Bytes of a page that are in one operation: bounds what a slow client keeps referenced. */
     SL_PIECE_SIZE_BYTES = 256 * 1024,
 
+    /* Bytes that the kernel takes for a client whose window is full; it would take 4 MiB. */
+    SL_UNSENT_SIZE_MAX = 64 * 1024,
     /* Milliseconds for which a client that is refused may go on sending, to see the answer then. */
     SL_LINGER_MS = 30 * 1000,
     /* Milliseconds a request may wait for room in a full ring. OVERLOADED */

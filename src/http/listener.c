@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "protocol/number.h"
 
@@ -45,16 +47,15 @@ static bool split(const char *address, char host[HOST_SIZE_MAX], char port[PORT_
     return true;
 }
 
-static bool set_option(int fd, int level, int option)
+static bool set_option(int fd, int level, int option, int value)
 {
-    int on = 1;
-
-    return setsockopt(fd, level, option, &on, sizeof on) == 0;
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
 /*
  * The first socket is bound as if it were the only one, or a server that has the port already would
- * share it and nobody would notice; then it makes room for those that follow.
+ * share it and nobody would notice; then it makes room for those that follow. Connections inherit how
+ * much the kernel takes for a client that does not read.
  */
 static int open_one(const struct sockaddr *address, socklen_t size, bool is_first)
 {
@@ -62,10 +63,11 @@ static int open_one(const struct sockaddr *address, socklen_t size, bool is_firs
 
     if (fd < 0)
         return -1;
-    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) &&
-        (address->sa_family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)) &&
-        (is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT)) && bind(fd, address, size) == 0 &&
-        (!is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT)) && listen(fd, BACKLOG) == 0)
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+        set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SL_UNSENT_SIZE_MAX) &&
+        (address->sa_family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
+        (is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) && bind(fd, address, size) == 0 &&
+        (!is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) && listen(fd, BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
