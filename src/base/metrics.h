@@ -29,6 +29,8 @@ extern "C" {
     X(CONNECTIONS_OPEN, gauge, "sluice_connections_open", "", "Connections that are open.")        \
     X(CONNECTIONS_ACCEPTED, counter, "sluice_connections_accepted_total", "",                      \
       "Connections that were accepted.")                                                           \
+    X(ACCEPTS_FAILED, counter, "sluice_accepts_failed_total", "",                                  \
+      "Times that no connection could be accepted: no descriptor or no memory was left.")          \
     X(READERS_LONG_POLL, gauge, "sluice_live_readers", "kind=\"long_poll\"",                       \
       "Readers that wait for more.")                                                               \
     X(READERS_SSE, gauge, "sluice_live_readers", "kind=\"sse\"", "Readers that wait for more.")    \

@@ -34,18 +34,31 @@ static void set_alarm(struct sl_acceptor *acceptor, struct sl_alarm *alarm, uint
     sl_timer_set(&acceptor->wheel, &alarm->timer, acceptor->now_ms + delay_ms);
 }
 
+/* No descriptor or no memory for another connection: those that wait are taken a little later. */
+static void pause_accepting(struct sl_acceptor *acceptor, int error)
+{
+    if (!acceptor->accept_failed)
+        sl_log(
+            SL_LOG_WARN, "http", "accept_failed",
+            "connections=%u errno=%d reason=\"no more connections are taken until others close\"",
+            acceptor->connection_count, error);
+    acceptor->accept_failed = true;
+    sl_metrics_add(acceptor->metrics, SL_METRIC_ACCEPTS_FAILED, 1);
+    set_accepting(acceptor, false);
+    set_alarm(acceptor, &acceptor->accept_alarm, ACCEPT_RETRY_MS);
+}
+
 /* Takes connections from one listener. False: there may be more. */
 static bool accept_batch(struct sl_acceptor *acceptor, h2o_socket_t *listener)
 {
     for (unsigned i = 0; i < ACCEPT_BATCH_MAX; i++) {
         h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
         if (sock == NULL) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                set_accepting(acceptor, false);
-                set_alarm(acceptor, &acceptor->accept_alarm, ACCEPT_RETRY_MS);
-            }
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(acceptor, errno);
             return true;
         }
+        acceptor->accept_failed = false;
         sl_connection_create(acceptor, sock);
         if (!sl_timer_is_set(&acceptor->housekeeping_alarm.timer))
             set_alarm(acceptor, &acceptor->housekeeping_alarm, HOUSEKEEPING_MS);
@@ -139,7 +152,7 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 static void read_clocks(struct sl_acceptor *acceptor)
 {
     acceptor->now_ms = sl_clock_running_ms();
-    acceptor->wall_ms = sl_clock_wall_ms();
+    acceptor->wall_ms = (int64_t)acceptor->now_ms + acceptor->wall_offset_ms;
 }
 
 void sl_acceptor_wake(struct sl_acceptor *acceptor)
@@ -207,6 +220,7 @@ static void start(struct sl_acceptor *acceptor)
     SL_ASSERT(err == SL_OK); /* front.c has compared the limits */
     acceptor->metrics = sl_metrics_registry_join(shared->registry);
     acceptor->history_id = sl_engine_history_id(shared->engine);
+    acceptor->wall_offset_ms = sl_clock_wall_ms() - (int64_t)sl_clock_running_ms();
     read_clocks(acceptor);
     sl_timer_wheel_init(&acceptor->wheel, acceptor->now_ms);
     /* h2o's buffers belong to the thread that makes them, so everything of h2o's is made here. */

@@ -69,8 +69,9 @@ struct sl_acceptor {
     struct sl_live *live;                  /* owned: long-polls and SSE responses */
     struct sl_timer_wheel wheel; /* of struct sl_alarm: everything that waits for a time */
     uint64_t now_ms;             /* running clock, read at least once per turn */
-    int64_t wall_ms;             /* wall clock, read together with it */
+    int64_t wall_ms;             /* wall clock of the start, gone on with it: it never jumps */
     uint64_t history_id;         /* of the engine, part of every ETag */
+    int64_t wall_offset_ms;      /* between these two */
     bool draining;               /* no new requests; live ones are being ended */
     /* the acceptor's own */
     struct sl_acceptor_shared shared;
@@ -82,6 +83,7 @@ struct sl_acceptor {
     int listener_fds[SL_LISTEN_ADDRESSES_MAX]; /* handed to `listeners` when the thread starts */
     unsigned listener_count;                   /* of both */
     bool accepting;                            /* the listeners are being read */
+    bool accept_failed;                        /* the last try did, and was logged */
     bool asleep;                               /* h2o may wait: the clocks stand still */
     h2o_multithread_receiver_t control;        /* how main talks to this thread */
     h2o_multithread_message_t drain_message;   /* the one thing it has to say */

@@ -28,7 +28,7 @@ static size_t text_to_keep(const struct sl_read *read)
     }
     struct sl_bytes text = sl_bytes(end + sizeof(end) - size, size);
     size_t keep = size - sl_utf8_whole(text);
-    if (keep == 0 && end[sizeof(end) - 1] == '\r')
+    if (size > 0 && keep == 0 && end[sizeof(end) - 1] == '\r')
         keep = 1;
     return keep < size ? keep : 0;
 }

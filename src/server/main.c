@@ -82,8 +82,11 @@ static void raise_descriptor_limit(struct sl_http_options *http)
                                                             : limit.rlim_cur / 2;
     if (limit.rlim_cur == RLIM_INFINITY || room >= http->connections_max)
         return;
-    sl_log(SL_LOG_WARN, "server", "connections_max_lowered", "from=%u to=%llu descriptors=%llu",
-           http->connections_max, (unsigned long long)room, (unsigned long long)limit.rlim_cur);
+    sl_log(
+        SL_LOG_WARN, "server", "connections_max_lowered",
+        "from=%u to=%llu descriptors=%llu reason=\"the hard limit of open files is low: raise it "
+        "(ulimit -Hn, LimitNOFILE=), or lower --connections-max\"",
+        http->connections_max, (unsigned long long)room, (unsigned long long)limit.rlim_cur);
     http->connections_max = (unsigned)room;
 }
 
