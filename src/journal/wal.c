@@ -48,6 +48,7 @@ struct sl_wal {
     uint8_t *empty_frame;         /* owned: one block, for frames without records */
     bool watermark_due;           /* the last frame held records */
     uint64_t written_at_ns;       /* monotonic; when that was durable */
+    int64_t wall_offset_ms;       /* of the records' clock over the running one */
     struct sl_wal_files *files;   /* owned */
     struct sl_thread *thread;     /* owned */
     struct sl_mutex *mutex;       /* owned; guards the next block */
@@ -182,6 +183,19 @@ static void publish(struct sl_wal *wal, const struct sl_frame *frame, size_t siz
 }
 
 /*
+ * When the frame is made, by the clock of those who add records: a frame without records says what
+ * they would have said, even if the wall clock has been set meanwhile.
+ */
+static int64_t frame_time(struct sl_wal *wal, const struct frame_buffer *buffer)
+{
+    int64_t running_ms = (int64_t)sl_clock_running_ms();
+
+    if (buffer != NULL)
+        wal->wall_offset_ms = buffer->wall_ms - running_ms;
+    return running_ms + wal->wall_offset_ms;
+}
+
+/*
  * Writes a frame of the buffer's records, or without any. Returns an errno value; the log has
  * failed then.
  */
@@ -206,7 +220,7 @@ static int commit(struct sl_wal *wal, struct frame_buffer *buffer, unsigned flag
         .position = wal->position,
         .first_lsn = wal->mark.lsn,
         .durable_lsn = wal->mark.lsn - 1,
-        .wall_ms = buffer == NULL ? sl_clock_wall_ms() : buffer->wall_ms,
+        .wall_ms = frame_time(wal, buffer),
         .chain = wal->mark.chain,
     };
     if (buffer != NULL)
@@ -354,6 +368,7 @@ static struct sl_wal *make(const struct sl_wal_setup *setup, const struct sl_wal
         .changed = sl_condition_create(),
         .mark = *end,
         .durable_lsn = end->lsn - 1,
+        .wall_offset_ms = sl_clock_wall_ms() - (int64_t)sl_clock_running_ms(),
     };
     for (size_t i = 0; i < BUFFERS; i++)
         make_buffer(wal, &wal->buffers[i]);

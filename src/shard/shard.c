@@ -361,11 +361,35 @@ static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     return (int)(next - now < longest ? next - now : longest);
 }
 
+/*
+ * A wall clock that jumps by more than a week is not believed for an hour: time goes on from where
+ * it was, so that nothing runs out early, neither now nor, by the times in the log, after a start.
+ */
+static void read_clocks(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    struct sl_now now = { sl_clock_running_ms(), sl_clock_wall_ms() };
+    int64_t expected_ms = shard->now.wall_ms + (int64_t)(now.running_ms - shard->now.running_ms);
+    int64_t jump_ms = now.wall_ms - expected_ms;
+    bool doubtful = jump_ms > SLI_CLOCK_JUMP_MS || jump_ms < -SLI_CLOCK_JUMP_MS;
+
+    if (doubtful && shard->clock.doubted_ms == 0) {
+        shard->clock.doubted_ms = now.running_ms;
+        sl_log(SL_LOG_WARN, "shard", "clock_jump",
+               "shard=%u days=%lld reason=\"for an hour it is not believed: it may be wrong\"",
+               shard->setup.index, (long long)(jump_ms / (24 * 3600 * 1000)));
+    }
+    if (doubtful && now.running_ms - shard->clock.doubted_ms < SLI_CLOCK_CONFIRM_MS)
+        now.wall_ms = expected_ms;
+    else
+        shard->clock.doubted_ms = 0;
+    shard->now = now;
+}
+
 /* One turn; returns the bits of the sessions whose rings may hold more. */
 static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_shard)
 {
     uint64_t more = 0;
-    shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
+    read_clocks(shard);
     shard->disk_full = shard->wal != NULL && sl_wal_space(shard->wal) != SL_OK;
     if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0) {
         sli_shard_take_cold(shard);

@@ -19,6 +19,11 @@
 extern "C" {
 #endif
 
+/* Milliseconds; a wall clock that has jumped further, across a restart or not, may be wrong. */
+#define SLI_CLOCK_JUMP_MS (INT64_C(7) * 24 * 3600 * 1000)
+/* Milliseconds of time going by, in which it can be corrected. */
+#define SLI_CLOCK_CONFIRM_MS (UINT64_C(3600) * 1000)
+
 /* The shard's end of one session. */
 struct sli_lane {
     struct sl_ring *requests; /* borrowed */
@@ -133,6 +138,7 @@ struct sl_shard {
     struct {
         int64_t wall_ms;        /* of the last frame before the start */
         uint64_t not_before_ms; /* nothing expires before */
+        uint64_t doubted_ms;    /* since when the wall clock says something else; 0: it does not */
     } clock;
     struct sli_flush flush;
     struct sli_compaction merge;

@@ -27,10 +27,6 @@ enum {
     NAME_BATCH_MAX = 64,
 };
 
-/* After a jump of the clock by more than that across a restart nothing expires for a while. */
-#define CLOCK_JUMP_MS (INT64_C(7) * 24 * 3600 * 1000)
-#define CLOCK_CONFIRM_MS (UINT64_C(3600) * 1000)
-
 /* An extent that an entry named, until all segments are read. */
 struct found_extent {
     uint64_t id;
@@ -347,9 +343,9 @@ static bool on_record(void *context, uint64_t lsn, int64_t wall_ms, const struct
 static void set_clock(struct sl_shard *shard, int64_t last_wall_ms) SL_RUNS_ON(sl_role_shard)
 {
     shard->clock.wall_ms = last_wall_ms;
-    if (last_wall_ms == 0 || shard->now.wall_ms - last_wall_ms <= CLOCK_JUMP_MS)
+    if (last_wall_ms == 0 || shard->now.wall_ms - last_wall_ms <= SLI_CLOCK_JUMP_MS)
         return;
-    shard->clock.not_before_ms = shard->now.running_ms + CLOCK_CONFIRM_MS;
+    shard->clock.not_before_ms = shard->now.running_ms + SLI_CLOCK_CONFIRM_MS;
     sl_log(SL_LOG_WARN, "recovery", "clock_jump",
            "shard=%u days=%lld reason=\"nothing expires for an hour: the clock may be wrong\"",
            shard->setup.index,

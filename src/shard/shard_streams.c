@@ -4,9 +4,11 @@
 #include "shard/shard_internal.h"
 
 enum {
-    COMPACT_BUCKETS_MAX = 64,  /* of the table of names, per turn */
-    COMPACT_PAUSE_FACTOR = 4,  /* a walk is followed by a pause of so many times its duration */
-    MEMORY_SCARCE_EIGHTHS = 7, /* of the budget in use: time to compact */
+    COMPACT_BUCKETS_MAX = 64,   /* of the table of names, per turn */
+    COMPACT_PAUSE_FACTOR = 4,   /* a walk is followed by a pause of so many times its duration */
+    MEMORY_SCARCE_EIGHTHS = 7,  /* of the budget in use: time to compact */
+    OVERDUE_RETRY_MS = 1000,    /* what is overdue but may not expire yet is looked at again */
+    WALL_LOOK_MS = 3600 * 1000, /* so are instants of the wall clock: somebody may set it */
 };
 
 struct sl_stream *sli_shard_by_name(const struct sl_shard *shard, uint64_t hash,
@@ -54,6 +56,15 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
     return *err == SL_OK ? stream : NULL;
 }
 
+/* When its lifetime is to be looked at. */
+static uint64_t next_look(const struct sl_shard *shard, const struct sl_stream *stream)
+    SL_RUNS_ON(sl_role_shard)
+{
+    uint64_t deadline = sl_stream_deadline(stream, &shard->now);
+    uint64_t latest = shard->now.running_ms + WALL_LOOK_MS;
+    return stream->lifetime->has_expires_at && deadline > latest ? latest : deadline;
+}
+
 struct sl_stream *sli_shard_by_id(const struct sl_shard *shard, uint64_t id)
 {
     for (struct sl_table_node *node = sl_table_bucket(&shard->by_id, sl_stream_id_hash(id));
@@ -80,8 +91,7 @@ void sli_shard_add_name(struct sl_shard *shard, struct sl_stream *stream, uint64
     sl_account_add(shard->setup.account,
                    sl_table_memory(&shard->names) - before + sl_stream_memory(stream));
     if (stream->lifetime != NULL && !stream->soft_deleted)
-        sl_timer_set(&shard->wheel, &stream->lifetime->timer,
-                     sl_stream_deadline(stream, &shard->now));
+        sl_timer_set(&shard->wheel, &stream->lifetime->timer, next_look(shard, stream));
 }
 
 static void end_waiting(struct sl_shard *shard, struct sl_stream *stream, enum sl_err err)
@@ -179,11 +189,14 @@ static void on_lifetime(void *context, struct sl_timer *timer)
         return;
     }
     /* Somebody touched it since: that is only looked at here, not at every access. */
-    uint64_t deadline = sl_stream_deadline(stream, &shard->now);
+    uint64_t deadline = next_look(shard, stream);
     if (!sl_link_is_empty(&stream->waiting))
         sli_shard_log_touch(shard, stream); /* a reader that waits is an access that goes on */
-    if (deadline <= shard->now.running_ms)
-        deadline = shard->now.running_ms + 1;
+    if (deadline <= shard->now.running_ms) {
+        deadline = shard->now.running_ms + OVERDUE_RETRY_MS;
+        if (deadline < shard->clock.not_before_ms)
+            deadline = shard->clock.not_before_ms;
+    }
     sl_timer_set(&shard->wheel, timer, deadline);
 }
 
