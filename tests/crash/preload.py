@@ -10,18 +10,22 @@ FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 Call = collections.namedtuple("Call", "number kind file_class begin end result synced name")
 
 
-def build(folder):
+def build(folder, source=FOLDER / "preload.c"):
     """The path of the library, made in `folder`."""
     library = pathlib.Path(folder) / "preload.so"
-    subprocess.run([os.environ.get("CC", "cc"), *FLAGS, "-o", library, FOLDER / "preload.c"],
-                   check=True)
+    subprocess.run([os.environ.get("CC", "cc"), *FLAGS, "-o", library, source], check=True)
     return library
 
 
+def loaded(library):
+    """The environment that loads it. A sanitizer's library comes first."""
+    return {"LD_PRELOAD": " ".join(filter(None, (os.environ.get("SLUICE_PRELOAD_FIRST"),
+                                                 str(library))))}
+
+
 def environment(library, data, log=None, **settings):
-    """`settings`: kill="3 before" is PRELOAD_KILL, and so on. A sanitizer's library comes first."""
-    preload = " ".join(filter(None, (os.environ.get("SLUICE_PRELOAD_FIRST"), str(library))))
-    values = {"LD_PRELOAD": preload, "PRELOAD_DIR": str(data)}
+    """`settings`: kill="3 before" is PRELOAD_KILL, and so on."""
+    values = {**loaded(library), "PRELOAD_DIR": str(data)}
     if log is not None:
         values["PRELOAD_LOG"] = str(log)
     values |= {f"PRELOAD_{name.upper()}": value for name, value in settings.items()}

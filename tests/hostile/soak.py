@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Hours of ordinary life in a small house: creates, appends, reads, deletes and expiries, at a pace.
+
+Every worker has streams of its own and knows what is in them, so every answer is checked. Budgets are
+small, so that data moves to the disk, is compacted and given back all the time, and a server that
+keeps anything grows. Resident memory is flat when the medians of the second and of the last quarter
+of the time after the warm-up differ by no more than 1 %.
+"""
+import argparse
+import collections
+import itertools
+import pathlib
+import random
+import statistics
+import sys
+import threading
+import time
+
+from target import STREAMS, TEXT, Target
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MIB = 1 << 20
+OPTIONS = ("--memory-budget-bytes", 64 * MIB, "--wal-budget-bytes", 16 * MIB, "--wal-file-bytes", 4 * MIB,
+           "--max-body-bytes", MIB)
+WORKERS = 4
+STREAMS_MAX = 150  # of a worker
+TTL_S = 20
+TTL_SLACK_S = 2
+IDLE_MAX_S = 20  # below --request-timeout-ms: the server ends what is idle
+ANSWER_MAX_S = 600
+SAMPLE_S = 2
+GROWTH_MAX = 0.01
+WARMUP_SHARE = 0.2
+REPORT_S = 60
+
+# What a worker knows of a stream: up to `lasts_until` it is there, from `gone_at` on it is not; None:
+# for ever. Between the two lies the time that the last request took.
+Known = collections.namedtuple("Known", "content lasts_until gone_at")
+
+
+class Worker:
+    """One connection; one operation after the other, each at its time."""
+
+    def __init__(self, number, target, interval_s, seed):
+        self.number, self.target, self.interval_s = number, target, interval_s
+        self.random = random.Random(f"{seed} {number}")
+        self.names, self.streams = itertools.count(), {}
+        self.done, self.wrong = collections.Counter(), []
+        self.connection, self.used = None, 0
+
+    def request(self, method, name, headers=None, body=None):
+        idle_s = time.monotonic() - self.used  # long if somebody stops all of us for a while
+        if not self.connection or not self.connection.reusable or idle_s > IDLE_MAX_S:
+            self.connection = self.target.connect(timeout_s=ANSWER_MAX_S)
+        response = self.connection.request(method, STREAMS + name, headers, body)
+        self.used = time.monotonic()
+        return response
+
+    def expect(self, what, name, response, statuses):
+        self.done[what] += 1
+        if response.status not in statuses:
+            self.wrong.append(f"{what} {name}: {response}, not {statuses}")
+        return response.status
+
+    def payload(self):
+        size = self.random.choice((10, 100, 1000, 1000, 10_000, 100_000))
+        return self.random.randbytes(size // 2).hex().encode()
+
+    def create(self):
+        name, ttl = f"soak/{self.number}/{next(self.names)}", self.random.random() < 0.4
+        body, sent = self.payload(), time.monotonic()
+        headers = {**TEXT, **({"Stream-TTL": str(TTL_S)} if ttl else {})}
+        status = self.expect("create", name, self.request("PUT", name, headers, body), {201})
+        if status == 201:
+            known = Known([body], None, None)
+            self.streams[name] = self.renewed(known, sent) if ttl else known
+
+    @staticmethod
+    def renewed(known, sent):
+        return known._replace(lasts_until=sent + TTL_S, gone_at=time.monotonic() + TTL_S)
+
+    @staticmethod
+    def statuses(known, good):
+        """What is right for a stream that may have run out by now."""
+        now = time.monotonic()
+        if known.gone_at is None or now < known.lasts_until - TTL_SLACK_S:
+            return {good}
+        return {good, 404} if now < known.gone_at + TTL_SLACK_S else {404}
+
+    def ask(self, what, name, good, method, target=None, headers=None, body=None):
+        """A request of a stream that is known. Returns the response, None when it has run out."""
+        known, sent = self.streams[name], time.monotonic()
+        before = self.statuses(known, good)
+        response = self.request(method, target or name, headers, body)
+        status = self.expect(what, name, response, before | self.statuses(known, good))
+        if status != good:
+            del self.streams[name]
+            return None
+        if known.gone_at:
+            self.streams[name] = self.renewed(known, sent)
+        return response
+
+    def append(self, name):
+        body = self.payload()
+        if self.ask("append", name, 204, "POST", None, TEXT, body):
+            self.streams[name].content.append(body)
+
+    def read(self, name):
+        wanted, content, offset = b"".join(self.streams[name].content), b"", "-1"
+        while response := self.ask("read", name, 200, "GET", f"{name}?offset={offset}"):
+            content += response.body
+            if response["stream-up-to-date"]:
+                break
+            offset = response["stream-next-offset"]
+        if response and content != wanted:
+            self.wrong.append(f"read {name}: {len(content)} bytes, {len(wanted)} were written")
+
+    def delete(self, name):
+        if self.ask("delete", name, 204, "DELETE"):
+            del self.streams[name]
+
+    def forget_expired(self):
+        for name, known in list(self.streams.items()):
+            if known.gone_at and known.gone_at + TTL_SLACK_S < time.monotonic():
+                self.expect("expired", name, self.request("HEAD", name), {404})
+                del self.streams[name]
+
+    def step(self):
+        full = len(self.streams) >= STREAMS_MAX
+        if not self.streams or (not full and self.random.random() < 0.15):
+            self.create()
+            return
+        name = self.random.choice(list(self.streams))
+        if full or len(self.streams[name].content) > 20 or self.random.random() < 0.1:
+            self.delete(name)
+        else:
+            self.random.choice((self.append, self.append, self.read))(name)
+        self.forget_expired()
+
+    def run(self, over):
+        due = time.monotonic()
+        try:
+            while not over.is_set():
+                self.step()
+                due = max(due + self.interval_s, time.monotonic() - 1)
+                over.wait(max(due - time.monotonic(), 0))
+        except Exception as error:  # whatever it is, the soak has failed, and says so at its end
+            self.wrong.append(f"worker {self.number} ended: {error!r}")
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def growth(samples):
+    """Of the median, from the second quarter to the last one, after the warm-up."""
+    rest = samples[int(len(samples) * WARMUP_SHARE):]
+    quarter = len(rest) // 4
+    before, after = statistics.median(rest[quarter:2 * quarter]), statistics.median(rest[3 * quarter:])
+    return (after - before) / before, before, after
+
+
+def soak(target, args):
+    workers = [Worker(n, target, WORKERS / args.rate, args.seed) for n in range(WORKERS)]
+    over, samples = threading.Event(), []
+    threads = [threading.Thread(target=worker.run, args=(over,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    start = reported = time.monotonic()
+    while time.monotonic() - start < args.minutes * 60 and not any(worker.wrong for worker in workers):
+        target.running.pass_time(SAMPLE_S)
+        samples.append(target.rss_bytes())
+        if time.monotonic() - reported >= REPORT_S:
+            reported = time.monotonic()
+            say(f"{(reported - start) / 60:.0f} min, {sum(sum(w.done.values()) for w in workers):,} operations, "
+                f"resident {samples[-1] / MIB:.1f} MiB, {target.descriptors()} descriptors")
+    over.set()
+    for thread in threads:
+        thread.join()
+    done = sum((worker.done for worker in workers), collections.Counter())
+    return samples, done, [wrong for worker in workers for wrong in worker.wrong]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__)
+    parser.add_argument("minutes", nargs="?", type=float, default=20)
+    parser.add_argument("--build", default=str(ROOT / "build"), help="folder of the programs")
+    parser.add_argument("--rate", type=float, default=150, help="operations a second")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--any-growth", action="store_true", help="for sanitizers, which keep freed memory")
+    args = parser.parse_args()
+    with Target(pathlib.Path(args.build).resolve(), OPTIONS) as target:
+        samples, done, wrong = soak(target, args)
+        segments = target.metric("sluice_shard_segments")
+    share, before, after = growth(samples)
+    say(f"operations: {', '.join(f'{n:,} {what}' for what, n in sorted(done.items()))}; {segments} segments at the end")
+    say(f"resident memory: {before / MIB:.1f} MiB, then {after / MIB:.1f} MiB: {share:+.2%}")
+    for line in wrong[:10]:
+        say(line)
+    good = not wrong and (args.any_growth or share <= GROWTH_MAX)
+    say("soak: passed" if good else "soak: FAILED")
+    return not good
+
+
+if __name__ == "__main__":
+    sys.exit(main())
