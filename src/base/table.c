@@ -32,6 +32,7 @@ static struct sl_table_node **slot_of(const struct sl_table *table, size_t bucke
 static unsigned bits_of(const struct sl_table *table, size_t bucket)
 {
     unsigned bits = bit_length(table->buckets - 1);
+    SL_ASSERT(bits > 0); /* there are two buckets at least */
     bool split =
         bucket + ((size_t)1 << (bits - 1)) < table->buckets || bucket >= ((size_t)1 << (bits - 1));
     return split ? bits : bits - 1;
@@ -68,6 +69,7 @@ static void add_buckets(struct sl_table *table, size_t count)
 /* The bucket that will be split to make this one. */
 static size_t split_from(size_t bucket)
 {
+    SL_ASSERT(bucket > 0);
     return bucket - ((size_t)1 << (bit_length(bucket) - 1));
 }
 

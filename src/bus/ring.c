@@ -10,6 +10,7 @@
  * file is built without instrumentation (see CMakeLists.txt), and the two calls below tell
  * TSan the one fact it needs: what came before a push happens before what follows the pop.
  */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the sanitizer's names. */
 #ifdef SL_TSAN
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
@@ -17,6 +18,7 @@ void __tsan_release(void *address);
 #define __tsan_acquire(address) ((void)(address))
 #define __tsan_release(address) ((void)(address))
 #endif
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 struct sl_ring {
     ck_ring_t ck;

@@ -3,6 +3,7 @@
 A TTL does not look at that clock; an instant of Stream-Expires-At does, but a jump of more than a
 week is not believed for an hour.
 """
+
 import datetime
 import json
 import pathlib
@@ -16,8 +17,12 @@ TTL_S = 3
 INSTANTS = 500  # streams whose instant the largest jump goes over
 CPU_SHARE_MAX = 0.1  # of a core, while nothing is to be done
 YEAR_S = 365 * 86400
-JUMPS = (("1 s forward", lambda: 1), ("1 h forward", lambda: 3600), ("10 years forward", lambda: 10 * YEAR_S),
-         ("back to 1970", lambda: 3600 - int(time.time())))
+JUMPS = (
+    ("1 s forward", lambda: 1),
+    ("1 h forward", lambda: 3600),
+    ("10 years forward", lambda: 10 * YEAR_S),
+    ("back to 1970", lambda: 3600 - int(time.time())),
+)
 
 
 class Faked(server.Sluice):
@@ -28,12 +33,17 @@ class Faked(server.Sluice):
         folder = pathlib.Path(data_dir).parent
         (folder / "clock").write_bytes(struct.pack("q", 0))
         library = server.preload.build(folder, SOURCE)
-        return argv, {**environment, **server.preload.loaded(library),
-                      "CLOCK_OFFSET": str(folder / "clock")}
+        return argv, {
+            **environment,
+            **server.preload.loaded(library),
+            "CLOCK_OFFSET": str(folder / "clock"),
+        }
 
 
 def instant(seconds_from_now):
-    then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds_from_now)
+    then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(
+        seconds=seconds_from_now
+    )
     return then.isoformat(timespec="milliseconds")
 
 
@@ -65,12 +75,16 @@ class Witness:
         self.take()
         self.offsets.append(self.target.request("HEAD", self.path)["stream-next-offset"])
         poll = self.target.request(
-            "GET", f"{self.path}?offset={tail}&live=long-poll&cursor={self.poll_cursors[-1]}")
+            "GET", f"{self.path}?offset={tail}&live=long-poll&cursor={self.poll_cursors[-1]}"
+        )
         self.poll_cursors.append(int(poll["stream-cursor"]))
 
     def goes_forward(self):
-        return (self.offsets == sorted(set(self.offsets)) and self.cursors == sorted(self.cursors)
-                and self.poll_cursors == sorted(self.poll_cursors))
+        return (
+            self.offsets == sorted(set(self.offsets))
+            and self.cursors == sorted(self.cursors)
+            and self.poll_cursors == sorted(self.poll_cursors)
+        )
 
 
 def exists(target, name):
@@ -120,8 +134,12 @@ def jump(table, build, what, fake):
         target.running.settle()
         before = sum(target.running.cpu_s().values())
         target.running.pass_time(1)
-        table.time(f"{what}: cores in use while nothing happens",
-                   sum(target.running.cpu_s().values()) - before, CPU_SHARE_MAX, "")
+        table.time(
+            f"{what}: cores in use while nothing happens",
+            sum(target.running.cpu_s().values()) - before,
+            CPU_SHARE_MAX,
+            "",
+        )
         target.running.restart()
         witness.follow()
         witness.look()
@@ -129,7 +147,12 @@ def jump(table, build, what, fake):
         set_clock(target, 0)
         witness.look()
         all_there(table, target, f"{what}: nor when the clock is right again")
-        table.add(f"{what}: offsets and cursors only grow", witness.goes_forward(), "True", witness.goes_forward())
+        table.add(
+            f"{what}: offsets and cursors only grow",
+            witness.goes_forward(),
+            "True",
+            witness.goes_forward(),
+        )
 
 
 def clock(table, scale, build):

@@ -1,4 +1,5 @@
 """Very many connections of one process: opened in batches, of several source addresses."""
+
 import contextlib
 import select
 import socket

@@ -4,6 +4,7 @@ Every fault is a function of a table and a scale, and starts a server of its own
 well-behaved clients before and meanwhile, what the server holds at the worst moment, how soon the
 attackers are gone, and what is left of them.
 """
+
 import collections
 import contextlib
 import itertools
@@ -26,11 +27,35 @@ TRICKLE_S = 2  # from one byte of a slow client to the next
 
 # How much of everything: a full run, and one that is part of ./dev test.
 Scale = collections.namedtuple(
-    "Scale", "sse catch_up slow bodies resets producers uploads stall_s request_s measure_ms behaved")
-FULL = Scale(sse=9000, catch_up=1000, slow=9000, bodies=9000, resets=500, producers=100_000, uploads=20,
-             stall_s=30, request_s=60, measure_ms=6000, behaved=True)
-SHORT = Scale(sse=300, catch_up=50, slow=300, bodies=300, resets=30, producers=12_000, uploads=3,
-              stall_s=2, request_s=3, measure_ms=0, behaved=False)
+    "Scale",
+    "sse catch_up slow bodies resets producers uploads stall_s request_s measure_ms behaved",
+)
+FULL = Scale(
+    sse=9000,
+    catch_up=1000,
+    slow=9000,
+    bodies=9000,
+    resets=500,
+    producers=100_000,
+    uploads=20,
+    stall_s=30,
+    request_s=60,
+    measure_ms=6000,
+    behaved=True,
+)
+SHORT = Scale(
+    sse=300,
+    catch_up=50,
+    slow=300,
+    bodies=300,
+    resets=30,
+    producers=12_000,
+    uploads=3,
+    stall_s=2,
+    request_s=3,
+    measure_ms=0,
+    behaved=False,
+)
 
 
 def megabytes(size):
@@ -53,20 +78,33 @@ class Watch:
             return
         now_ms = self.target.behaved()
         for what, before, now in zip(("append", "append to reader"), self.p99_ms, now_ms):
-            self.table.time(f"p99 of {what}, {before:.1f} ms before, {now:.1f} ms meanwhile",
-                            now / before, RATIO_MAX, "x")
+            self.table.time(
+                f"p99 of {what}, {before:.1f} ms before, {now:.1f} ms meanwhile",
+                now / before,
+                RATIO_MAX,
+                "x",
+            )
 
     def memory(self, connections, more=0):
         """Resident memory at the worst moment."""
-        self.table.at_most("growth of resident memory", megabytes(self.target.rss_bytes() - self.rss),
-                           megabytes(CONNECTION_BYTES * connections + SLACK_BYTES + more), " MiB")
+        self.table.at_most(
+            "growth of resident memory",
+            megabytes(self.target.rss_bytes() - self.rss),
+            megabytes(CONNECTION_BYTES * connections + SLACK_BYTES + more),
+            " MiB",
+        )
 
     def gone(self, what, condition, since, bound_s):
         """How long after `since` the attackers are gone."""
         came = self.target.wait_until(condition, bound_s + 30)
         took_s = time.monotonic() - since if came is not None else float("inf")
-        self.table.add(f"{what} gone after", f"{took_s:.1f} s", f"<= {bound_s:g} s", took_s <= bound_s,
-                       came is None or self.table.timed)
+        self.table.add(
+            f"{what} gone after",
+            f"{took_s:.1f} s",
+            f"<= {bound_s:g} s",
+            took_s <= bound_s,
+            came is None or self.table.timed,
+        )
 
     def nothing_leaks(self):
         """Everything that is counted is as before."""
@@ -74,8 +112,11 @@ class Watch:
         target.wait_until(lambda: target.connections() == 0, 10)
         table.equal("connections left", target.connections(), 0)
         table.equal("live readers left", target.metric("sluice_live_readers"), 0)
-        table.at_most("descriptors more than before", target.descriptors() - self.descriptors,
-                      DESCRIPTORS_SLACK)
+        table.at_most(
+            "descriptors more than before",
+            target.descriptors() - self.descriptors,
+            DESCRIPTORS_SLACK,
+        )
 
 
 @contextlib.contextmanager
@@ -99,8 +140,9 @@ def trickling(crowd, data=b"x"):
 def stalled_readers(table, scale, build):
     table.begin(f"{scale.sse:,} SSE and {scale.catch_up:,} catch-up readers that stop reading")
     options = ("--stall-timeout-ms", scale.stall_s * 1000)
-    with Target(build, options, measure_ms=scale.measure_ms) as target, Crowd(target.port) as crowd, \
-            Crowd(target.port) as pages:
+    with Target(build, options, measure_ms=scale.measure_ms) as target, Crowd(
+        target.port
+    ) as crowd, Crowd(target.port) as pages:
         watched, large = target.create("watched"), target.create("large")
         for _ in range(8):
             target.append(large, b"x" * MIB)
@@ -113,10 +155,17 @@ def stalled_readers(table, scale, build):
             target.append(watched, b"x" * (256 * 1024))
         watch.meanwhile()
         watch.memory(scale.sse + scale.catch_up)
-        watch.gone("they are", lambda: crowd.open_count() + pages.open_count() == 0, since,
-                   scale.stall_s + LOOK_S)
-        table.equal("counted as stalled", target.metric("sluice_stalled_readers_cut_total"),
-                    scale.sse + scale.catch_up)
+        watch.gone(
+            "they are",
+            lambda: crowd.open_count() + pages.open_count() == 0,
+            since,
+            scale.stall_s + LOOK_S,
+        )
+        table.equal(
+            "counted as stalled",
+            target.metric("sluice_stalled_readers_cut_total"),
+            scale.sse + scale.catch_up,
+        )
         watch.nothing_leaks()
 
 
@@ -131,17 +180,29 @@ def slow_heads(table, scale, build):
         with trickling(crowd):
             watch.meanwhile()
             watch.memory(scale.slow)
-            watch.gone("all of them are", lambda: crowd.open_count() == 0, last, scale.request_s + LOOK_S)
-        table.add("none of them too early", f"{time.monotonic() - since:.1f} s", f">= {scale.request_s} s",
-                  time.monotonic() - since >= scale.request_s)
+            watch.gone(
+                "all of them are", lambda: crowd.open_count() == 0, last, scale.request_s + LOOK_S
+            )
+        table.add(
+            "none of them too early",
+            f"{time.monotonic() - since:.1f} s",
+            f">= {scale.request_s} s",
+            time.monotonic() - since >= scale.request_s,
+        )
         watch.nothing_leaks()
 
 
 def slow_bodies(table, scale, build):
     table.begin(f"{scale.bodies:,} bodies of 1 MiB that stop after 64 KiB")
     budget = 256 * MIB if scale is FULL else 16 * MIB
-    options = ("--request-timeout-ms", scale.request_s * 1000, "--upload-budget-bytes", budget,
-               "--max-body-bytes", 4 * MIB)
+    options = (
+        "--request-timeout-ms",
+        scale.request_s * 1000,
+        "--upload-budget-bytes",
+        budget,
+        "--max-body-bytes",
+        4 * MIB,
+    )
     head = b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n"
     with Target(build, options, measure_ms=scale.measure_ms) as target, Crowd(target.port) as crowd:
         watch = Watch(table, scale, target)
@@ -150,9 +211,15 @@ def slow_bodies(table, scale, build):
         with trickling(crowd):
             watch.meanwhile()
             watch.memory(scale.bodies, budget)
-            watch.gone("all of them are", lambda: crowd.open_count() == 0, since, scale.request_s + LOOK_S)
-        table.add("the largest were cut to keep to the budget", target.metric("sluice_uploads_cut_total"), "> 0",
-                  target.metric("sluice_uploads_cut_total") > 0)
+            watch.gone(
+                "all of them are", lambda: crowd.open_count() == 0, since, scale.request_s + LOOK_S
+            )
+        table.add(
+            "the largest were cut to keep to the budget",
+            target.metric("sluice_uploads_cut_total"),
+            "> 0",
+            target.metric("sluice_uploads_cut_total") > 0,
+        )
         watch.nothing_leaks()
 
 
@@ -176,16 +243,31 @@ def no_descriptors(table, scale, build):
                 written += 1
             else:
                 refused.add(response.status)
-        table.add("appends on a connection that stands", f"{written} taken, others {sorted(refused) or 'none'}",
-                  "204, 503 or 507", refused <= {503, 507} and written > 0)
+        table.add(
+            "appends on a connection that stands",
+            f"{written} taken, others {sorted(refused) or 'none'}",
+            "204, 503 or 507",
+            refused <= {503, 507} and written > 0,
+        )
         table.equal("the log has failed", target.metric("sluice_shard_failed", keeper), 0)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
         came = target.wait_until(lambda: crowd.answered() == 5 * free, 20)
-        table.add("all that waited are answered when the limit is back", came is not None, "True", came is not None)
-        table.add("logged once, and counted", f"{target.running.said().count('accept_failed')} lines", ">= 1",
-                  target.running.said().count("accept_failed") >= 1 and
-                  target.metric("sluice_accepts_failed_total") > 0)
-        came = target.wait_until(lambda: keeper.request("POST", path, TEXT, b"x" * 100_000).status == 204, 20)
+        table.add(
+            "all that waited are answered when the limit is back",
+            came is not None,
+            "True",
+            came is not None,
+        )
+        table.add(
+            "logged once, and counted",
+            f"{target.running.said().count('accept_failed')} lines",
+            ">= 1",
+            target.running.said().count("accept_failed") >= 1
+            and target.metric("sluice_accepts_failed_total") > 0,
+        )
+        came = target.wait_until(
+            lambda: keeper.request("POST", path, TEXT, b"x" * 100_000).status == 204, 20
+        )
         table.add("appends go on", came is not None, "True", came is not None)
         keeper.close()
         crowd.close()
@@ -206,8 +288,12 @@ def descriptor_limit(table, scale, build):
         soft = resource.prlimit(target.running.process.pid, resource.RLIMIT_NOFILE)[0]
         table.equal("soft limit, raised from 1,024", soft, hard)
         said = target.running.said()
-        table.add("the log says that it is low", "connections_max_lowered" in said, "True",
-                  "connections_max_lowered" in said)
+        table.add(
+            "the log says that it is low",
+            "connections_max_lowered" in said,
+            "True",
+            "connections_max_lowered" in said,
+        )
         watch = Watch(table, scale, target, behaved=False)
         allowed = hard - 256
         count = allowed - 50 if scale is FULL else 2000
@@ -222,7 +308,9 @@ def descriptor_limit(table, scale, build):
             table.add("more of them wait", f"{100 - answered} of 100", ">= 1", answered < 100)
             crowd.close()
             came = target.wait_until(lambda: late.answered() == 100, 20)
-            table.add("and are answered when others close", came is not None, "True", came is not None)
+            table.add(
+                "and are answered when others close", came is not None, "True", came is not None
+            )
             late.close()
         crowd.close()
         watch.nothing_leaks()
@@ -254,8 +342,10 @@ def upload(target, path, duration_s, parts=40, size=10_000):
     """Sends a body in so much time; returns the status, or "cut"."""
     connection, start = target.connect(timeout_s=30), time.monotonic()
     try:
-        connection.send(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
-                        f"Content-Length: {parts * size}\r\n\r\n".encode())
+        connection.send(
+            f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {parts * size}\r\n\r\n".encode()
+        )
         for n in range(1, parts + 1):
             connection.send(b"x" * size)
             target.running.pass_time(max(start + duration_s * n / parts - time.monotonic(), 0))
@@ -275,8 +365,12 @@ def slow_upload(table, scale, build):
         path = target.create("a")
         for share, expected in ((0.6, 204), (1.5, "cut")):
             status = upload(target, path, share * deadline_s)
-            table.add(f"one that takes {share:g} of --request-timeout-ms", status, expected,
-                      status == expected)
+            table.add(
+                f"one that takes {share:g} of --request-timeout-ms",
+                status,
+                expected,
+                status == expected,
+            )
 
 
 STAGES = {
@@ -284,18 +378,19 @@ STAGES = {
     "in the request line": b"GET /v1/str",
     "in the head": b"GET /v1/stream/a HTTP/1.1\r\nHost: a\r\nX",
     "before the body": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
-    "in the body": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000,
+    "in the body": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+    + b"x" * 50_000,
     "in a chunk": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nxxx",
     "while it is asked to go on": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
-                                  b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n",
     "before the answer": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
-                         b"Content-Length: 3\r\n\r\nabc",
+    b"Content-Length: 3\r\n\r\nabc",
     "in a large answer": b"GET /v1/stream/large HTTP/1.1\r\nHost: a\r\n\r\n",
     "with requests behind": b"GET /v1/stream/large HTTP/1.1\r\nHost: a\r\n\r\n" * 20,
     "in a long-poll": b"GET /v1/stream/a?offset=now&live=long-poll HTTP/1.1\r\nHost: a\r\n\r\n",
     "in an event stream": b"GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nHost: a\r\n\r\n",
     "while a refused body is thrown away": b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\n"
-                                           b"Content-Length: 99999999999\r\n\r\n" + b"x" * 50_000,
+    b"Content-Length: 99999999999\r\n\r\n" + b"x" * 50_000,
     "after a refused head": b"GET /v1/stream/a HTTP/1.1\r\nHost: a b\r\n\r\n" + b"x" * 5000,
 }
 
@@ -318,7 +413,12 @@ def resets(table, scale, build):
             target.wait_until(lambda: target.connections() == 0, 10)
             rss.append(target.rss_bytes())
         watch.meanwhile()
-        table.at_most("resident memory, third round over the second", megabytes(max(rss[2] - rss[1], 0)), 8, " MiB")
+        table.at_most(
+            "resident memory, third round over the second",
+            megabytes(max(rss[2] - rss[1], 0)),
+            8,
+            " MiB",
+        )
         watch.nothing_leaks()
 
 
@@ -329,9 +429,22 @@ def many_producers(target, path, count, connections=100, batch=20):
     while True:
         sent = [list(itertools.islice(left, batch)) for _ in crowd]
         for connection, numbers in zip(crowd, sent):
-            connection.send(b"".join(
-                encode_request("POST", path, {**TEXT, "Producer-Id": f"p{n}", "Producer-Epoch": "0",
-                                              "Producer-Seq": "0"}, b"x") for n in numbers))
+            connection.send(
+                b"".join(
+                    encode_request(
+                        "POST",
+                        path,
+                        {
+                            **TEXT,
+                            "Producer-Id": f"p{n}",
+                            "Producer-Epoch": "0",
+                            "Producer-Seq": "0",
+                        },
+                        b"x",
+                    )
+                    for n in numbers
+                )
+            )
         for connection, numbers in zip(crowd, sent):
             seen.update(connection.read_response().status for _ in numbers)
         if not sent[-1]:
@@ -359,5 +472,14 @@ def producers(table, scale, build):
             watch.nothing_leaks()
 
 
-FAULTS = (stalled_readers, slow_heads, slow_bodies, no_descriptors, descriptor_limit, early_refusals, slow_upload,
-          resets, producers)
+FAULTS = (
+    stalled_readers,
+    slow_heads,
+    slow_bodies,
+    no_descriptors,
+    descriptor_limit,
+    early_refusals,
+    slow_upload,
+    resets,
+    producers,
+)

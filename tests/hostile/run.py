@@ -3,6 +3,7 @@
 
 The short round is scaled down and judges no figures of time; it is part of ./dev test.
 """
+
 import argparse
 import pathlib
 import resource
@@ -22,7 +23,9 @@ ATTACKS = {attack.__name__.replace("_", "-"): attack for attack in (*FAULTS, bom
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev hostile", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)}; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)}; default: all"
+    )
     parser.add_argument("--short", action="store_true", help="the short round")
     parser.add_argument("--build", default=str(ROOT / "build"), help="folder of the programs")
     args = parser.parse_args()
@@ -39,7 +42,9 @@ def main():
     failed = table.failed()
     if failed or not args.short:
         print(table.text())
-    print(f"hostile: {len(table.rows) - len(failed)} ok, {len(failed)} NO, {time.monotonic() - start:.0f} s")
+    print(
+        f"hostile: {len(table.rows) - len(failed)} ok, {len(failed)} NO, {time.monotonic() - start:.0f} s"
+    )
     return bool(failed)
 
 

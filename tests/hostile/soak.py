@@ -6,6 +6,7 @@ small, so that data moves to the disk, is compacted and given back all the time,
 keeps anything grows. Resident memory is flat when the medians of the second and of the last quarter
 of the time after the warm-up differ by no more than 1 %.
 """
+
 import argparse
 import collections
 import itertools
@@ -20,8 +21,16 @@ from target import STREAMS, TEXT, Target
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MIB = 1 << 20
-OPTIONS = ("--memory-budget-bytes", 64 * MIB, "--wal-budget-bytes", 16 * MIB, "--wal-file-bytes", 4 * MIB,
-           "--max-body-bytes", MIB)
+OPTIONS = (
+    "--memory-budget-bytes",
+    64 * MIB,
+    "--wal-budget-bytes",
+    16 * MIB,
+    "--wal-file-bytes",
+    4 * MIB,
+    "--max-body-bytes",
+    MIB,
+)
 WORKERS = 4
 STREAMS_MAX = 150  # of a worker
 TTL_S = 20
@@ -154,9 +163,11 @@ def say(text):
 
 def growth(samples):
     """Of the median, from the second quarter to the last one, after the warm-up."""
-    rest = samples[int(len(samples) * WARMUP_SHARE):]
+    rest = samples[int(len(samples) * WARMUP_SHARE) :]
     quarter = len(rest) // 4
-    before, after = statistics.median(rest[quarter:2 * quarter]), statistics.median(rest[3 * quarter:])
+    before, after = statistics.median(rest[quarter : 2 * quarter]), statistics.median(
+        rest[3 * quarter :]
+    )
     return (after - before) / before, before, after
 
 
@@ -167,13 +178,17 @@ def soak(target, args):
     for thread in threads:
         thread.start()
     start = reported = time.monotonic()
-    while time.monotonic() - start < args.minutes * 60 and not any(worker.wrong for worker in workers):
+    while time.monotonic() - start < args.minutes * 60 and not any(
+        worker.wrong for worker in workers
+    ):
         target.running.pass_time(SAMPLE_S)
         samples.append(target.rss_bytes())
         if time.monotonic() - reported >= REPORT_S:
             reported = time.monotonic()
-            say(f"{(reported - start) / 60:.0f} min, {sum(sum(w.done.values()) for w in workers):,} operations, "
-                f"resident {samples[-1] / MIB:.1f} MiB, {target.descriptors()} descriptors")
+            say(
+                f"{(reported - start) / 60:.0f} min, {sum(sum(w.done.values()) for w in workers):,} operations, "
+                f"resident {samples[-1] / MIB:.1f} MiB, {target.descriptors()} descriptors"
+            )
     over.set()
     for thread in threads:
         thread.join()
@@ -187,13 +202,17 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build"), help="folder of the programs")
     parser.add_argument("--rate", type=float, default=150, help="operations a second")
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--any-growth", action="store_true", help="for sanitizers, which keep freed memory")
+    parser.add_argument(
+        "--any-growth", action="store_true", help="for sanitizers, which keep freed memory"
+    )
     args = parser.parse_args()
     with Target(pathlib.Path(args.build).resolve(), OPTIONS) as target:
         samples, done, wrong = soak(target, args)
         segments = target.metric("sluice_shard_segments")
     share, before, after = growth(samples)
-    say(f"operations: {', '.join(f'{n:,} {what}' for what, n in sorted(done.items()))}; {segments} segments at the end")
+    say(
+        f"operations: {', '.join(f'{n:,} {what}' for what, n in sorted(done.items()))}; {segments} segments at the end"
+    )
     say(f"resident memory: {before / MIB:.1f} MiB, then {after / MIB:.1f} MiB: {share:+.2%}")
     for line in wrong[:10]:
         say(line)

@@ -1,4 +1,5 @@
 """The one table of the hostile tests: attack, what was measured, bound, ok or NO."""
+
 import collections
 import sys
 import time
@@ -30,7 +31,9 @@ class Table:
 
     def time(self, what, measured, bound, unit):
         """A duration or a ratio of two, which only an otherwise quiet machine can hold to."""
-        self.add(what, f"{measured:.2f}{unit}", f"<= {bound:g}{unit}", measured <= bound, self.timed)
+        self.add(
+            what, f"{measured:.2f}{unit}", f"<= {bound:g}{unit}", measured <= bound, self.timed
+        )
 
     def failed(self):
         return [row for row in self.rows if row.judged and not row.ok]
@@ -40,5 +43,7 @@ class Table:
         lines = ["| attack | what was measured | measured | bound | |", "|---|---|---|---|---|"]
         for row in self.rows:
             verdict = ("ok" if row.ok else "NO") if row.judged else "-"
-            lines.append(f"| {row.attack} | {row.what} | {row.measured} | {row.bound} | {verdict} |")
+            lines.append(
+                f"| {row.attack} | {row.what} | {row.measured} | {row.bound} | {verdict} |"
+            )
         return "\n".join(lines)

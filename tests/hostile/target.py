@@ -1,4 +1,5 @@
 """The server under attack: what it holds, and how its well-behaved clients fare meanwhile."""
+
 import os
 import pathlib
 import re
@@ -16,8 +17,10 @@ TEXT = {"Content-Type": "text/plain"}
 WAIT_S = 120
 LOOK_S = 0.05
 # The well-behaved: producers with a rate of their own, and readers that follow what they write.
-BEHAVED = ("append streams=64 connections=16 rate=400 size=256 set=behaved "
-           "sse streams=64 connections=64 set=behaved")
+BEHAVED = (
+    "append streams=64 connections=16 rate=400 size=256 set=behaved "
+    "sse streams=64 connections=64 set=behaved"
+)
 
 
 class Target:
@@ -68,7 +71,9 @@ class Target:
 
     def metric(self, name, connection=None):
         """The sum of a metric over its labels."""
-        response = connection.request("GET", "/metrics") if connection else self.request("GET", "/metrics")
+        response = (
+            connection.request("GET", "/metrics") if connection else self.request("GET", "/metrics")
+        )
         text = response.body.decode()
         return int(sum(map(float, re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))))
 

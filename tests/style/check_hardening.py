@@ -4,6 +4,7 @@
 Position independent, relocations read-only and done at the start, no stack that can be executed,
 stack protector, and checked versions of string functions (FORTIFY_SOURCE).
 """
+
 import re
 import subprocess
 import sys
@@ -20,11 +21,15 @@ WANTED = (
 
 
 def main(program):
-    text = subprocess.run(["readelf", "-hldW", "--dyn-syms", program], check=True, capture_output=True,
-                          text=True).stdout
+    text = subprocess.run(
+        ["readelf", "-hldW", "--dyn-syms", program], check=True, capture_output=True, text=True
+    ).stdout
     missing = [what for what, pattern in WANTED if not re.search(pattern, text, re.M)]
-    print("\n".join(f"{program}: not so: {what}" for what in missing) if missing
-          else f"{len(WANTED)} properties, ok")
+    print(
+        "\n".join(f"{program}: not so: {what}" for what in missing)
+        if missing
+        else f"{len(WANTED)} properties, ok"
+    )
     return bool(missing)
 
 

@@ -4,6 +4,7 @@
 The table of options is what `sluice options` prints. A limit with an option has the default of that
 option; one without has the value of a constant, which stands here beside the name of its row.
 """
+
 import pathlib
 import re
 import subprocess
@@ -50,7 +51,9 @@ def constants(root):
     """NAME -> value, of everything that is a number there."""
     text = "".join((root / header).read_text() for header in HEADERS)
     found = {}
-    for name, value in re.findall(r"\b(SL_\w+)(?: =|\s) ?((?:UINT64_C\()?[\d][\d *()]*)[,\n ]", text):
+    for name, value in re.findall(
+        r"\b(SL_\w+)(?: =|\s) ?((?:UINT64_C\()?[\d][\d *()]*)[,\n ]", text
+    ):
         value = re.sub(r"UINT64_C|[(),]", "", value).strip()
         if re.fullmatch(r"\d+(?: \* \d+)*", value):
             found[name] = eval(value)  # numbers and products of them only, see above
@@ -60,7 +63,9 @@ def constants(root):
 def main(root, program):
     root = pathlib.Path(root)
     text, known, errors = (root / "README.md").read_text(), constants(root), []
-    printed = subprocess.run([program, "options"], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [program, "options"], check=True, capture_output=True, text=True
+    ).stdout
     if printed.strip() not in text:
         errors.append("the table of options is not what `sluice options` prints")
     defaults = {re.match(r"`(--[\w-]+)", row[0])[1]: row[1] for row in rows(text, "## Options")}
@@ -74,9 +79,15 @@ def main(root, program):
             continue
         if number(default) != wanted:
             errors.append(f"{name}: the table says {default}, the code {wanted}")
-    missing = set(CONSTANTS) - {re.sub(r"(?: \[\d+\])+$", "", row[0]) for row in rows(text, "## Limits")}
+    missing = set(CONSTANTS) - {
+        re.sub(r"(?: \[\d+\])+$", "", row[0]) for row in rows(text, "## Limits")
+    }
     errors += [f"the table of limits has no row {name!r}" for name in sorted(missing)]
-    print("\n".join(errors) if errors else f"{len(CONSTANTS)} constants and {len(defaults)} options, ok")
+    print(
+        "\n".join(errors)
+        if errors
+        else f"{len(CONSTANTS)} constants and {len(defaults)} options, ok"
+    )
     return bool(errors)
 
 

@@ -1,4 +1,5 @@
 """Single requests that are meant to break something: refused or taken, and what was taken is whole."""
+
 from case import JSON, TEXT, WireTest
 
 MIB = 1 << 20

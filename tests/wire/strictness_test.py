@@ -4,6 +4,7 @@ After a vector the same connection carries a marker request, whose answer nothin
 connection that is still open answers it as if nothing had been before; anything else, one answer
 more or less than there were requests, is a desynchronisation.
 """
+
 import socket
 
 from case import TEXT, WireTest
@@ -16,7 +17,16 @@ MARKER = f"GET {MARKER_PATH} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
 MARKER_BODY = b"this is what the marker gets"
 PIECES_SIZE_MAX = 2000  # of what is sent byte by byte
 # What is cut at every place: where the end of a request is decided.
-FRAMING = ("9112-2.2", "9112-5.2", "9112-6.1", "9112-6.2", "9112-6.3", "9112-7.1", "9112-7.1.1", "9112-7.1.2")
+FRAMING = (
+    "9112-2.2",
+    "9112-5.2",
+    "9112-6.1",
+    "9112-6.2",
+    "9112-6.3",
+    "9112-7.1",
+    "9112-7.1.1",
+    "9112-7.1.2",
+)
 CUTS_MAX = 80  # of one of those, from its end: what comes before is the same in all of them
 PING = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -59,7 +69,9 @@ class StrictnessTest(WireTest):
             return statuses, False
 
     def assertInStep(self, vector, statuses, marked):
-        refused = not marked and len(statuses) <= 1 and all(status in REFUSALS for status in statuses)
+        refused = (
+            not marked and len(statuses) <= 1 and all(status in REFUSALS for status in statuses)
+        )
         expected = vector.expected
         if expected == REFUSED:
             self.assertTrue(refused, (statuses, marked))
@@ -101,8 +113,10 @@ class Whole(StrictnessTest):
         self.try_all(VECTORS, lambda data: [data])
 
     def test_byte_by_byte(self):
-        self.try_all([vector for vector in VECTORS if len(vector.data) <= PIECES_SIZE_MAX],
-                     lambda data: [data[n:n + 1] for n in range(len(data))])
+        self.try_all(
+            [vector for vector in VECTORS if len(vector.data) <= PIECES_SIZE_MAX],
+            lambda data: [data[n : n + 1] for n in range(len(data))],
+        )
 
 
 class Cuts(StrictnessTest):
@@ -116,7 +130,9 @@ class Cuts(StrictnessTest):
             connection = None
             for left in range(min(size, CUTS_MAX)):
                 cut = -(from_end + left)
-                connection = self.try_vector(vector, lambda data: [data[:cut], data[cut:]], connection)
+                connection = self.try_vector(
+                    vector, lambda data: [data[:cut], data[cut:]], connection
+                )
         self.assertContent(b"abc", VICTIM)
 
 
@@ -131,7 +147,11 @@ class HalfClosed(StrictnessTest):
 
     def test_cut_request(self):
         for vector in VECTORS:
-            if vector.expected != (204,) or vector.section not in FRAMING or len(vector.data) > PIECES_SIZE_MAX:
+            if (
+                vector.expected != (204,)
+                or vector.section not in FRAMING
+                or len(vector.data) > PIECES_SIZE_MAX
+            ):
                 continue
             with self.subTest(section=vector.section, name=vector.name):
                 self.path = self.new_path()
