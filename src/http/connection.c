@@ -209,8 +209,10 @@ void sl_connections_check_stalls(struct sl_acceptor *acceptor)
         uint64_t waited_ms = acceptor->now_ms - exchange->progress_ms;
         if (!exchange->sending || waited_ms < STALL_SUSPICION_MS || exchange->connection->cut)
             continue;
-        uint64_t acked = acked_bytes(exchange->connection);
-        if (acked != exchange->acked_bytes) {
+        uint64_t acked = acked_bytes(exchange->connection) + 1; /* never 0 */
+        if (exchange->acked_bytes == 0) {
+            exchange->acked_bytes = acked; /* the first look at this send */
+        } else if (acked != exchange->acked_bytes) {
             exchange->acked_bytes = acked;
             exchange->progress_ms = acceptor->now_ms;
         } else if (waited_ms >= acceptor->options->stall_timeout_ms) {

@@ -52,7 +52,7 @@ struct sl_exchange {
     bool chunked;                       /* the body is: pieces may go to the socket at once */
     enum sl_metric_operation operation; /* what is counted */
     uint64_t progress_ms;               /* when the client last took something (stall check) */
-    uint64_t acked_bytes;               /* that its kernel had acknowledged then */
+    uint64_t acked_bytes;               /* 1 + those that it had taken then; 0: not looked at */
     struct sl_query query;              /* of a GET */
     struct sl_bytes path;      /* of the request, raw; borrowed from req, as the two below */
     struct sl_bytes authority; /* host and port as the client calls us, or empty */

@@ -175,6 +175,7 @@ static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pie
     sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
     exchange->sending = true;
     exchange->progress_ms = exchange->acceptor->now_ms;
+    exchange->acked_bytes = 0;
     if (state == H2O_SEND_STATE_FINAL) {
         exchange->ended = true;
         sl_connection_unwatch(exchange->connection);
@@ -277,6 +278,7 @@ bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *
     }
     sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
     exchange->progress_ms = exchange->acceptor->now_ms;
+    exchange->acked_bytes = 0;
     if ((size_t)sent == parts[0].iov_len + size + 2)
         return true;
     write_rest(exchange, parts, count + 2, (size_t)sent);

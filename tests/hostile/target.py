@@ -16,11 +16,10 @@ STREAMS = "/v1/stream/"
 TEXT = {"Content-Type": "text/plain"}
 WAIT_S = 120
 LOOK_S = 0.05
+SCRAPES_BYTES_MAX = 64 * 1024  # two answers about metrics
 # The well-behaved: producers with a rate of their own, and readers that follow what they write.
-BEHAVED = (
-    "append streams=64 connections=16 rate=400 size=256 set=behaved "
-    "sse streams=64 connections=64 set=behaved"
-)
+WORDS = "streams=64 set=behaved type=text/plain"
+BEHAVED = f"append {WORDS} connections=16 rate=400 size=256 sse {WORDS} connections=64"
 
 
 class Target:
@@ -30,7 +29,7 @@ class Target:
         self.running = server.Running(subject(build / "sluice"), "durable", options)
         self.load = load.Load(build / "sluice-bench", warmup_ms=warmup_ms, measure_ms=measure_ms)
         self.port = self.running.port
-        self.load.run_to_end(self.running, "create streams=64 set=behaved")
+        self.load.run_to_end(self.running, f"create {WORDS}")
 
     def __enter__(self):
         return self
@@ -104,5 +103,11 @@ class Target:
         wrong = load.errors(result)
         if wrong:
             raise RuntimeError(f"well-behaved clients see errors: {wrong}")
-        found = load.metrics(result)
-        return found["p99_us"] / 1000, found.get("2.delivery_p99_us", float("inf")) / 1000
+        appends, readers = result["roles"]
+        return appends["latency_us"]["p99"] / 1000, readers["delivery_us"]["p99"] / 1000
+
+    def sends_no_more(self):
+        """Nothing was sent for a second: whoever still waits for something does not read."""
+        before = self.metric("sluice_sent_bytes_total")
+        self.running.pass_time(1)
+        return self.metric("sluice_sent_bytes_total") - before < SCRAPES_BYTES_MAX
