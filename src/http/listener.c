@@ -96,7 +96,7 @@ bool sl_listener_open(const char *address, unsigned count, int *fds,
     char port[PORT_SIZE_MAX];
     struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = { 0 };
     socklen_t bound_size = sizeof bound;
     unsigned opened = 0;
 
