@@ -4,12 +4,12 @@
  * right, so that what stands behind them is reached, too.
  */
 #include "base/assert.h"
-#include "base/crc32c.h"
 #include "base/link.h"
 #include "base/memory.h"
 #include "journal/frame.h"
 #include "journal/wal_files.h"
 #include "journal/wal_scan.h"
+#include "support/seal.h"
 
 #include <errno.h>
 
@@ -83,25 +83,6 @@ static bool on_record(void *context, uint64_t lsn, int64_t wall_ms, const struct
     return true;
 }
 
-/* Every frame gets its checksums and its place in the chain. */
-static void repair(uint8_t *bytes)
-{
-    uint32_t chain = 0;
-    for (size_t at = 0; at < FILE_SIZE; at += SL_DISK_BLOCK_BYTES) {
-        uint32_t body_size;
-        if (memcmp(bytes + at, "SLFR", 4) != 0)
-            continue;
-        memcpy(&body_size, bytes + at + 12, sizeof(body_size));
-        memcpy(bytes + at + 72, &chain, sizeof(chain));
-        if (body_size <= FILE_SIZE - at - SL_FRAME_HEADER_BYTES) {
-            uint32_t body_crc = sl_crc32c(0, bytes + at + SL_FRAME_HEADER_BYTES, body_size);
-            memcpy(bytes + at + 20, &body_crc, sizeof(body_crc));
-        }
-        chain = sl_crc32c(0, bytes + at + 8, SL_FRAME_HEADER_BYTES - 8);
-        memcpy(bytes + at + 4, &chain, sizeof(chain));
-    }
-}
-
 static struct sl_wal_scan scan_from(const struct disk *disk, struct sl_wal_mark from,
                                     uint64_t *count)
 {
@@ -129,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 1)
         memcpy(disk->bytes, data + 1, size - 1 < FILE_SIZE ? size - 1 : FILE_SIZE);
     if (size > 0 && data[0] % 2 == 1)
-        repair(disk->bytes);
+        seal_frames(disk->bytes, FILE_SIZE, 0);
 
     uint64_t count = 0;
     struct sl_wal_scan scan = scan_from(disk, (struct sl_wal_mark){ .lsn = 1 }, &count);

@@ -1,13 +1,15 @@
 /*
- * Any bytes as a JSON text: what is accepted is stored minified, cut as the lengths say, each
- * message valid by itself, and the same again when it is read back and sent once more. What is
- * refused leaves no trace.
+ * Any bytes as a JSON text: it is accepted if yajl accepts it, and then both read the same out of
+ * it. What is accepted is stored minified, cut as the lengths say, each message valid by itself, and
+ * the same again when it is read back and sent once more. What is refused leaves no trace.
  */
 #include "base/assert.h"
 #include "base/limits.h"
 #include "protocol/json.h"
-#include "protocol/utf8.h"
 #include "protocol/varint.h"
+#include "support/plain.h"
+
+#include <yajl/yajl_parse.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,12 +80,146 @@ static void check_read_back(const struct sl_json_split *split)
     sl_json_split_deinit(&again);
 }
 
+/* ---- what another parser says ---- */
+
+/* The values of a text, one behind the other, as yajl sees them. */
+struct reading {
+    struct sl_buffer values;
+    unsigned depth;
+    unsigned depth_max;
+};
+
+static int add(struct reading *reading, char kind, const void *data, size_t size)
+{
+    sl_buffer_printf(&reading->values, "%c%zu:", kind, size);
+    sl_buffer_append(&reading->values, data, size);
+    return 1;
+}
+
+static int on_null(void *reading)
+{
+    return add(reading, 'n', NULL, 0);
+}
+
+static int on_boolean(void *reading, int value)
+{
+    return add(reading, value ? 't' : 'f', NULL, 0);
+}
+
+static int on_number(void *reading, const char *text, size_t size)
+{
+    return add(reading, '0', text, size);
+}
+
+static int on_string(void *reading, const unsigned char *text, size_t size)
+{
+    return add(reading, '"', text, size);
+}
+
+static int on_key(void *reading, const unsigned char *text, size_t size)
+{
+    return add(reading, 'k', text, size);
+}
+
+static int begin(struct reading *reading, char kind)
+{
+    if (++reading->depth > reading->depth_max)
+        reading->depth_max = reading->depth;
+    return add(reading, kind, NULL, 0);
+}
+
+static int end(struct reading *reading, char kind)
+{
+    reading->depth--;
+    return add(reading, kind, NULL, 0);
+}
+
+static int on_map(void *reading)
+{
+    return begin(reading, '{');
+}
+
+static int on_map_end(void *reading)
+{
+    return end(reading, '}');
+}
+
+static int on_array(void *reading)
+{
+    return begin(reading, '[');
+}
+
+static int on_array_end(void *reading)
+{
+    return end(reading, ']');
+}
+
+/* False: yajl does not take it. */
+static bool read_text(struct sl_bytes text, struct reading *reading)
+{
+    static yajl_callbacks callbacks = { on_null,    on_boolean, NULL,        NULL,
+                                        on_number,  on_string,  on_map,      on_key,
+                                        on_map_end, on_array,   on_array_end };
+    *reading = (struct reading){ .depth = 0 };
+    yajl_handle parser = yajl_alloc(&callbacks, NULL, reading);
+    bool good = yajl_parse(parser, text.data, text.size) == yajl_status_ok &&
+                yajl_complete_parse(parser) == yajl_status_ok;
+    yajl_free(parser);
+    return good;
+}
+
+/* yajl takes bytes that only look like UTF-8, and two more control characters as blanks. */
+static bool is_strict(struct sl_bytes text)
+{
+    return plain_is_utf8(text) && (text.size == 0 || (memchr(text.data, '\v', text.size) == NULL &&
+                                                      memchr(text.data, '\f', text.size) == NULL));
+}
+
+/* The array of the messages has the values of the text, which may have been such an array. */
+static void check_values(const struct reading *text, const struct sl_json_split *split)
+{
+    static const char begin_array[] = "[0:", end_array[] = "]0:";
+    struct sl_buffer array = { 0 }, wrapped = { 0 };
+    struct reading stored;
+    bool is_array = memcmp(text->values.data, begin_array, 3) == 0;
+    if (!is_array)
+        sl_buffer_append_text(&wrapped, begin_array);
+    sl_buffer_append_bytes(&wrapped, sl_buffer_bytes(&text->values));
+    if (!is_array)
+        sl_buffer_append_text(&wrapped, end_array);
+    sl_buffer_append(&array, "[", 1);
+    sl_buffer_append_bytes(&array, sl_buffer_bytes(&split->messages));
+    array.data[array.size - 1] = ']';
+    bool good = read_text(sl_buffer_bytes(&array), &stored);
+    SL_ASSERT(good);
+    SL_ASSERT(sl_bytes_equal(sl_buffer_bytes(&stored.values), sl_buffer_bytes(&wrapped)));
+    sl_buffer_deinit(&stored.values);
+    sl_buffer_deinit(&wrapped);
+    sl_buffer_deinit(&array);
+}
+
+static void check_against_yajl(struct sl_bytes text, enum sl_err err,
+                               const struct sl_json_split *split)
+{
+    struct reading reading;
+    bool good = read_text(text, &reading) && is_strict(text);
+    if (good && reading.depth_max > SL_JSON_DEPTH_MAX)
+        SL_ASSERT(err == SL_ERR_INVALID_JSON);
+    else if (good)
+        SL_ASSERT(err == SL_OK || err == SL_ERR_EMPTY_ARRAY);
+    else
+        SL_ASSERT(err == SL_ERR_INVALID_JSON);
+    if (err == SL_OK)
+        check_values(&reading, split);
+    sl_buffer_deinit(&reading.values);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sl_json_split split = { 0 };
     enum sl_err err = sl_json_split(sl_bytes(data, size), &split);
     if (err == SL_OK) {
-        SL_ASSERT(sl_utf8_is_valid(sl_bytes(data, size)));
+        SL_ASSERT(plain_is_utf8(sl_bytes(data, size)));
         SL_ASSERT(split.count > 0);
         SL_ASSERT(split.messages.size <= size + 1);
         check_minified(sl_buffer_bytes(&split.messages));
@@ -92,6 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         SL_ASSERT(split.count == 0 && split.messages.size == 0 && split.lengths.size == 0);
     }
+    check_against_yajl(sl_bytes(data, size), err, &split);
 
     /* The same text as a second part of a batch. */
     struct sl_json_split batch = { 0 };

@@ -1,12 +1,12 @@
 /*
- * Any bytes as the parts of a segment. The first byte chooses; for entry blocks and chunks the
- * checksum is made right, so that what lies behind it is reached. Nothing is read or given that
- * lies outside of the bytes.
+ * Any bytes as the parts of a segment. The first byte chooses; the checksums are made right, so
+ * that what lies behind them is reached. Nothing is read or given that lies outside of the bytes.
  */
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "journal/segment_internal.h"
+#include "support/seal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,12 +53,7 @@ static void fuzz_block(uint8_t *bytes, size_t size)
                                           .on_tombstone = on_tombstone,
                                           .context = &seen };
     struct sl_buffer scratch = { 0 };
-    if (size >= SLI_BLOCK_HEADER_BYTES) {
-        uint32_t block_size = (uint32_t)size;
-        memcpy(bytes + 4, &block_size, sizeof(block_size));
-        uint32_t crc = sl_crc32c(0, bytes + 4, size - 4);
-        memcpy(bytes, &crc, sizeof(crc));
-    }
+    seal_block(bytes, size);
     const char *what = sli_entry_block_visit(seen.block, 7, DATA_SIZE, NULL, &visitor, &scratch);
     if (what == NULL) {
         SL_ASSERT(seen.entries == sli_entry_block_entries(seen.block));
@@ -67,10 +62,12 @@ static void fuzz_block(uint8_t *bytes, size_t size)
     sl_buffer_deinit(&scratch);
 }
 
-static void fuzz_footer(struct sl_bytes bytes)
+static void fuzz_footer(uint8_t *data, size_t size)
 {
+    struct sl_bytes bytes = sl_bytes(data, size);
     struct sli_footer footer;
     uint8_t again[SLI_FOOTER_BYTES];
+    seal_segment(data, size);
     if (sli_footer_decode(bytes, &footer) != NULL)
         return;
     sli_footer_encode(&footer, again);
@@ -104,7 +101,7 @@ static void fuzz_chunk(uint8_t *bytes, size_t size)
     if (size >= SL_CHUNK_HEADER_BYTES)
         memcpy(&stored, bytes + 4, sizeof(stored));
     if (stored >= SL_CHUNK_HEADER_BYTES && stored <= size)
-        sli_chunks_seal(bytes, stored);
+        seal_chunks(bytes, stored);
     struct sl_bytes all = sl_bytes(bytes, size);
     if (sli_chunk_decode(all, 1, 2, &chunk, &chunk_size) != NULL)
         return;
@@ -122,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] == 'b')
         fuzz_block(bytes, size - 1);
     else if (data[0] == 'f')
-        fuzz_footer(sl_bytes(bytes, size - 1));
+        fuzz_footer(bytes, size - 1);
     else if (data[0] == 'd')
         fuzz_directory(sl_bytes(bytes, size - 1));
     else

@@ -1,16 +1,22 @@
 /*
- * Any payload, cut anywhere: a receiver finds exactly one event in it, and the payload in that.
- * The first byte is the encoding, the second one the length of all pieces but the last.
+ * Any payload, cut anywhere, then a comment and a control event: a receiver finds exactly these two
+ * events, and the payload in the first. The first byte is the encoding, the second one the length of
+ * all pieces but the last.
  */
 #include "base/assert.h"
 #include "protocol/sse.h"
+#include "support/plain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The events of a stream, as a receiver sees them (WHATWG HTML, 9.2.6). */
+enum { EVENTS_MAX = 2 };
+
+/* What a receiver makes of a stream (WHATWG HTML, 9.2.6). */
 struct receiver {
-    struct sl_buffer data; /* of the last event */
-    uint32_t events;       /* how many there were */
+    struct sl_buffer data[EVENTS_MAX]; /* of the events so far and the one that has begun */
+    struct sl_bytes type;              /* of the one that has begun */
+    struct sl_bytes types[EVENTS_MAX]; /* of those so far */
+    size_t events;                     /* how many there were */
 };
 
 static bool starts_with(struct sl_bytes line, const char *text)
@@ -32,24 +38,36 @@ static struct sl_bytes take_line(struct sl_bytes *rest)
     return line;
 }
 
+static void dispatch(struct receiver *receiver)
+{
+    struct sl_buffer *data = &receiver->data[receiver->events];
+    if (data->size > 0) {
+        data->size--; /* the last LF */
+        receiver->types[receiver->events++] = receiver->type;
+    }
+    receiver->type = sl_bytes_of("message");
+}
+
 static void receive(struct receiver *receiver, struct sl_bytes stream)
 {
-    bool named = false;
-    sl_buffer_clear(&receiver->data);
+    receiver->type = sl_bytes_of("message");
     while (stream.size > 0) {
-        struct sl_bytes line = take_line(&stream);
-        if (line.size == 0) {
-            SL_ASSERT(named && receiver->data.size > 0);
-            receiver->data.size--;
-            receiver->events++;
-            SL_ASSERT(stream.size == 0);
-        } else if (starts_with(line, "data:")) {
-            line = sl_bytes_from(line, starts_with(line, "data: ") ? 6 : 5);
-            sl_buffer_append_bytes(&receiver->data, line);
-            sl_buffer_append(&receiver->data, "\n", 1);
+        struct sl_bytes value = take_line(&stream);
+        if (value.size == 0) {
+            dispatch(receiver);
+            continue;
+        }
+        struct sl_bytes field = plain_take(&value, ':');
+        if (starts_with(value, " "))
+            value = sl_bytes_from(value, 1);
+        SL_ASSERT(receiver->events < EVENTS_MAX || field.size == 0);
+        if (plain_is_word(field, "data")) {
+            sl_buffer_append_bytes(&receiver->data[receiver->events], value);
+            sl_buffer_append(&receiver->data[receiver->events], "\n", 1);
+        } else if (plain_is_word(field, "event")) {
+            receiver->type = value;
         } else {
-            SL_ASSERT(!named && sl_bytes_equal(line, sl_bytes_of("event: data")));
-            named = true;
+            SL_ASSERT(field.size == 0); /* a comment; we send no id and no retry */
         }
     }
 }
@@ -118,15 +136,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SL_ASSERT(sl_bytes_equal(sl_buffer_bytes(&out), sl_buffer_bytes(&whole)));
     SL_ASSERT(out.size <= 6 * payload.size + SL_SSE_DATA_FRAME_MAX);
 
+    struct sl_sse_control control = { .next_offset = size, .closed = true };
+    sl_buffer_append_text(&out, ":\n\n");
+    sl_sse_control(&out, &control);
     receive(&receiver, sl_buffer_bytes(&out));
-    SL_ASSERT(receiver.events == 1);
+    SL_ASSERT(receiver.events == EVENTS_MAX);
+    SL_ASSERT(plain_is_word(receiver.types[0], "data"));
+    SL_ASSERT(plain_is_word(receiver.types[1], "control"));
+    SL_ASSERT(receiver.data[1].data[0] == '{');
     switch (encoding) {
     case SL_SSE_TEXT:
         append_with_lf(&expected, payload);
         break;
     case SL_SSE_BASE64:
-        check_base64(sl_buffer_bytes(&receiver.data), payload);
-        sl_buffer_append(&expected, receiver.data.data, receiver.data.size);
+        check_base64(sl_buffer_bytes(&receiver.data[0]), payload);
+        sl_buffer_append(&expected, receiver.data[0].data, receiver.data[0].size);
         break;
     case SL_SSE_JSON:
         sl_buffer_append(&expected, "[", 1);
@@ -135,10 +159,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sl_buffer_append(&expected, "]", 1);
         break;
     }
-    SL_ASSERT(sl_bytes_equal(sl_buffer_bytes(&receiver.data), sl_buffer_bytes(&expected)));
+    SL_ASSERT(sl_bytes_equal(sl_buffer_bytes(&receiver.data[0]), sl_buffer_bytes(&expected)));
     sl_buffer_deinit(&out);
     sl_buffer_deinit(&whole);
     sl_buffer_deinit(&expected);
-    sl_buffer_deinit(&receiver.data);
+    for (size_t i = 0; i < EVENTS_MAX; i++)
+        sl_buffer_deinit(&receiver.data[i]);
     return 0;
 }

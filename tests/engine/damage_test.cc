@@ -1,10 +1,9 @@
 #include "base/log.h"
-#include "support/engine_fixture.h"
+#include "support/small_directory.h"
 
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <unistd.h>
 
 using namespace sluice_test;
@@ -35,91 +34,20 @@ struct Outcomes {
 class DamageTest : public testing::Test
 {
   protected:
-    /* Two segments and a log that is closed: nothing of it is a torn end. */
     static void SetUpTestSuite()
     {
         signal(SIGALRM, OnAlarm);
         if (getenv("SLUICE_DAMAGE_LOG") == nullptr)
             sl_log_set_level(static_cast<enum sl_log_level>(SL_LOG_ERROR + 1));
-        disk_ = std::make_unique<SimDisk>(7);
-        disk_->MakeDirectory("/disk");
-        for (int part = 0; part < 2; part++) {
-            struct sl_engine *engine = nullptr;
-            ASSERT_EQ(Open(*disk_, &engine), SL_OK);
-            Fill(engine, part);
-            sl_engine_close(&engine);
-        }
-        /* A log with records in it, and segments. */
-        struct sl_engine *engine = nullptr;
-        ASSERT_EQ(Open(*disk_, &engine, 1 << 20), SL_OK);
-        {
-            Session session(engine);
-            for (int i = 0; i < 4; i++)
-                Append(&session, "hot", "record " + std::to_string(i) + " of the log");
-            Append(&session, "cold", "the end");
-            ASSERT_EQ(session.Delete("gone"), SL_OK);
-        }
-        /* The spare behind the last file shows that this one was there. */
-        ASSERT_TRUE(Eventually([] {
-            std::string last = disk_->Files().back();
-            return IsDone(last) &&
-                   disk_->Bytes(last).find("record 3 of the log") == std::string::npos;
-        }));
-        sl_engine_close(&engine);
-        disk_->PowerCut();
+        made_ = std::make_unique<SmallDirectory>();
     }
     static void TearDownTestSuite()
     {
-        disk_.reset();
+        made_.reset();
     }
-
-    static enum sl_err Open(SimDisk &disk, struct sl_engine **engine, uint64_t wal_budget = 4 << 10)
+    static const SimDisk &Disk()
     {
-        struct sl_engine_options options = {};
-        options.shards = 1;
-        options.data_directory = "/disk/data";
-        options.vfs = disk.VfsOfThisLife();
-        options.wal_file_bytes = 64 << 10;
-        options.wal_budget_bytes = wal_budget;
-        options.free_bytes_min = 1;
-        return sl_engine_open(&options, engine);
-    }
-    static void Append(Session *session, const std::string &name, const std::string &bytes)
-    {
-        AppendRequest request = Body(bytes);
-        request.Producer("producer", 0, sequences_[name]++);
-        ASSERT_EQ(session->Append(name, request).err, SL_OK);
-        contents_[name] += bytes;
-    }
-    static void Fill(struct sl_engine *engine, int part)
-    {
-        Session session(engine);
-        for (const char *name : { "cold", "hot", "gone" })
-            if (part == 0) {
-                ASSERT_EQ(session.Create(name).err, SL_OK);
-            }
-        Append(&session, "cold", std::string(3000, static_cast<char>('a' + part)));
-        Append(&session, "cold", std::string(700, static_cast<char>('k' + part)));
-        Append(&session, "hot", "hot bytes");
-        if (part == 0) {
-            ASSERT_EQ(session.Create("fork", ForkOf("cold").At(3000)).err, SL_OK);
-            contents_["fork"] = contents_["cold"].substr(0, 3000);
-            Append(&session, "fork", "of its own");
-        }
-        ASSERT_TRUE(Eventually([&] { return SegmentFiles() > static_cast<uint64_t>(part); }));
-        Append(&session, "hot", "more");
-    }
-    static bool IsDone(const std::string &file)
-    {
-        return file.find("/wal-tmp") == std::string::npos && disk_->IsDurable(file);
-    }
-    static uint64_t SegmentFiles()
-    {
-        uint64_t count = 0;
-        for (const std::string &file : disk_->Files())
-            count +=
-                file.find("/seg-") != std::string::npos && file.find(".tmp") == std::string::npos;
-        return count;
+        return made_->disk();
     }
 
     /* A stream reads back exactly, or says that it is damaged; what it shows is right. */
@@ -141,7 +69,7 @@ class DamageTest : public testing::Test
             return;
         }
         ASSERT_EQ(bytes.size(), content.size()) << name << ": shorter";
-        AppendRequest again = Body("again").Producer("producer", 0, sequences_[name] - 1);
+        AppendRequest again = Body("again").Producer("producer", 0, made_->sequence(name) - 1);
         Reply repeat = session->Append(name, again);
         ASSERT_TRUE(repeat.err == SL_OK && repeat.duplicate)
             << name << ": " << sl_err_code(repeat.err) << ", the producer is forgotten";
@@ -153,7 +81,7 @@ class DamageTest : public testing::Test
         struct sl_engine *engine = nullptr;
         outcomes->cases++;
         alarm(60);
-        enum sl_err err = Open(disk, &engine);
+        enum sl_err err = SmallDirectory::Open(&disk, &engine);
         if (err != SL_OK) {
             outcomes->refused++;
             ASSERT_TRUE(err == SL_ERR_DATA_CORRUPT || err == SL_ERR_DATA_VERSION ||
@@ -165,8 +93,8 @@ class DamageTest : public testing::Test
         is_damaged_ = false;
         {
             Session session(engine);
-            for (const auto &[name, content] : contents_)
-                if (name != "gone" && !HasFatalFailure())
+            for (const auto &[name, content] : made_->contents())
+                if (!HasFatalFailure())
                     CheckStream(&session, name, content);
             EXPECT_EQ(session.Head("gone").err, SL_ERR_NOT_FOUND);
         }
@@ -181,7 +109,7 @@ class DamageTest : public testing::Test
     {
         snprintf(current_case, sizeof(current_case), "SLUICE_DAMAGE_CASE=\"%s %llu %u\"",
                  file.c_str(), static_cast<unsigned long long>(byte), bit);
-        std::unique_ptr<SimDisk> disk = disk_->Clone(byte);
+        std::unique_ptr<SimDisk> disk = Disk().Clone(byte);
         disk->Flip(file, byte, bit);
         CheckDisk(*disk, outcomes);
         if (HasFailure())
@@ -201,34 +129,22 @@ class DamageTest : public testing::Test
     {
         return bytes.substr(sector * kSector, kSector).find_first_not_of('\0') != std::string::npos;
     }
-    std::vector<std::string> Files()
-    {
-        std::vector<std::string> files;
-        for (const std::string &file : disk_->Files())
-            if (!disk_->Bytes(file).empty())
-                files.push_back(file);
-        return files;
-    }
     template <typename Change> void Damage(const std::string &what, const Change &change)
     {
         snprintf(current_case, sizeof(current_case), "%s", what.c_str());
-        std::unique_ptr<SimDisk> disk = disk_->Clone(1);
+        std::unique_ptr<SimDisk> disk = Disk().Clone(1);
         change(*disk);
         CheckDisk(*disk, &outcomes_);
         if (HasFailure())
             FAIL() << what;
     }
 
-    static std::unique_ptr<SimDisk> disk_;
-    static std::map<std::string, std::string> contents_;
-    static std::map<std::string, uint64_t> sequences_;
+    static std::unique_ptr<SmallDirectory> made_;
     bool is_damaged_ = false;
     Outcomes outcomes_;
 };
 
-std::unique_ptr<SimDisk> DamageTest::disk_;
-std::map<std::string, std::string> DamageTest::contents_;
-std::map<std::string, uint64_t> DamageTest::sequences_;
+std::unique_ptr<SmallDirectory> DamageTest::made_;
 
 } // namespace
 
@@ -237,12 +153,12 @@ std::map<std::string, uint64_t> DamageTest::sequences_;
 
 TEST_F(DamageTest, TheDirectoryIsWholeWithoutDamage)
 {
-    for (const std::string &file : Files())
-        printf("%s %zu bytes\n", file.c_str(), disk_->Bytes(file).size());
-    std::unique_ptr<SimDisk> disk = disk_->Clone(1);
+    for (const std::string &file : made_->Files())
+        printf("%s %zu bytes\n", file.c_str(), Disk().Bytes(file).size());
+    std::unique_ptr<SimDisk> disk = Disk().Clone(1);
     CheckDisk(*disk, &outcomes_);
     EXPECT_EQ(outcomes_.whole, 1u);
-    EXPECT_GE(SegmentFiles(), 2u);
+    EXPECT_GE(made_->SegmentFiles(), 2u);
 }
 
 TEST_F(DamageTest, OneCase)
@@ -261,8 +177,8 @@ TEST_F(DamageTest, NoFlippedBitIsServedOrShortensAStream)
 {
     const char *text = getenv("SLUICE_DAMAGE_STRIDE");
     uint64_t stride = text == nullptr ? 97 : strtoull(text, nullptr, 10);
-    for (const std::string &file : Files()) {
-        std::string bytes = disk_->Bytes(file);
+    for (const std::string &file : made_->Files()) {
+        std::string bytes = Disk().Bytes(file);
         Outcomes outcomes;
         uint64_t next = 0;
         for (uint64_t sector = 0; sector * kSector < bytes.size(); sector++) {
@@ -283,8 +199,8 @@ TEST_F(DamageTest, NoFlippedBitIsServedOrShortensAStream)
 
 TEST_F(DamageTest, NoMissingShortOrEmptiedFileShortensAStream)
 {
-    for (const std::string &file : Files()) {
-        std::string bytes = disk_->Bytes(file);
+    for (const std::string &file : made_->Files()) {
+        std::string bytes = Disk().Bytes(file);
         DAMAGE("missing " + file, [&](SimDisk &disk) { disk.Remove(file); });
         for (uint64_t size = 0; size < bytes.size(); size += 1 + bytes.size() / 9)
             DAMAGE("cut to " + std::to_string(size) + " " + file,
@@ -306,10 +222,10 @@ TEST_F(DamageTest, NoMissingShortOrEmptiedFileShortensAStream)
 
 TEST_F(DamageTest, NoSwappedOrDoubledFileIsTakenForAnother)
 {
-    std::vector<std::string> files = Files();
+    std::vector<std::string> files = made_->Files();
     for (const std::string &one : files)
         for (const std::string &other : files) {
-            std::string from = disk_->Bytes(one), to = disk_->Bytes(other);
+            std::string from = Disk().Bytes(one), to = Disk().Bytes(other);
             if (from == to)
                 continue;
             DAMAGE(one + " in the place of " + other,
