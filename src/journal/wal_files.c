@@ -292,6 +292,21 @@ static int make_new(struct sl_wal_files *files, uint64_t number)
     return error;
 }
 
+/* Nobody has looked at a file that was released before the start. */
+static bool is_whole(const struct sl_wal_files *files, uint64_t number)
+{
+    const struct sl_vfs *vfs = files->setup.vfs;
+    char path[SL_PATH_SIZE_MAX];
+    struct sl_file *file;
+    uint64_t size = 0;
+    path_of_number(files, number, path);
+    if (vfs->open(vfs, path, 0, &file) != 0)
+        return false;
+    int error = vfs->size(file, &size);
+    vfs->close(file);
+    return error == 0 && size == files->setup.file_size;
+}
+
 /* Makes a released file to number `number`; its frames are all older than what comes. */
 static int recycle(struct sl_wal_files *files, uint64_t old, uint64_t number)
 {
@@ -347,6 +362,10 @@ static int make_spare(struct sl_wal_files *files, bool at_open)
     uint64_t old = recycles ? take_first_number(&files->used) : 0;
     sl_mutex_unlock(files->mutex);
 
+    if (recycles && !is_whole(files, old)) {
+        remove_number(files, old);
+        recycles = false;
+    }
     struct sl_file *file = NULL;
     int error = recycles || at_open ? 0 : check_space(files);
     if (error == 0) {

@@ -269,6 +269,30 @@ TEST(Wal, RecyclesWhatWasReleased)
     EXPECT_EQ(ScanLog(disk).scan.result, SL_WAL_CORRUPT);
 }
 
+TEST(Wal, RecyclesNoFileOfAnotherSize)
+{
+    SimDisk disk(1);
+    struct sl_wal_mark end = LogBegin();
+    for (int writes : { 43, 11 }) { /* the second time the last files are not written to */
+        TestLog log(&disk);
+        log.setup.size_max = 8 * kFileSize;
+        ASSERT_EQ(log.Open(end, end.position), SL_OK);
+        for (int i = 0; i < writes; i++) {
+            log.Write(std::string(7000, 'x'));
+            sl_wal_release(log.get(), sl_wal_durable_mark(log.get()).position);
+        }
+        end = sl_wal_durable_mark(log.get());
+        ASSERT_TRUE(WaitUntil([&] { return disk.Exists(LogPath(end.position / kFileSize + 1)); }));
+        log.Close();
+        for (const std::string &file : disk.Files())
+            EXPECT_EQ(disk.Bytes(file).size(), kFileSize) << file;
+        /* The log does not need these any more. */
+        for (uint64_t number = 0; number < end.position / kFileSize; number++)
+            if (disk.Exists(LogPath(number)))
+                disk.SetBytes(LogPath(number), "damaged");
+    }
+}
+
 /*
  * ---- failures ---------------------------------------------------------------------------------
  */
