@@ -54,17 +54,27 @@ enum sl_err sl_inspect_entries(struct sl_segment *segment, const struct sl_inspe
     struct sl_buffer directory = { 0 }, block = { 0 }, scratch = { 0 };
     size_t size = (size_t)(segment->size - segment->data_size - SLI_FOOTER_BYTES);
     enum sl_err err = read_some(segment->file, segment->data_size, size, &directory);
-    uint64_t from = 0;
+    uint64_t from = 0, entries = 0, tombstones = 0;
+    bool is_whole = true;
     for (size_t i = 0; err == SL_OK && i < directory.size / SLI_DIRECTORY_ENTRY_BYTES; i++) {
         struct sli_directory_entry place = sli_directory_get(sl_buffer_bytes(&directory), i);
         err = read_some(segment->file, place.position, place.size, &block);
         if (err != SL_OK)
             break;
         const char *what = visit_block(segment, place, visitor, sl_buffer_bytes(&block), &scratch);
-        if (what != NULL)
+        if (what != NULL) {
             visitor->on_damage(visitor->entries.context, from, place.position, what);
+            is_whole = false;
+        } else {
+            entries += sli_entry_block_entries(sl_buffer_bytes(&block));
+            tombstones += sli_entry_block_tombstones(sl_buffer_bytes(&block));
+        }
         from = place.position + place.size;
     }
+    /* A start refuses that, too. */
+    if (err == SL_OK && is_whole &&
+        (entries != segment->entries || tombstones != segment->tombstones))
+        visitor->on_damage(visitor->entries.context, from, from, "the footer counts other entries");
     sl_buffer_deinit(&scratch);
     sl_buffer_deinit(&block);
     sl_buffer_deinit(&directory);
