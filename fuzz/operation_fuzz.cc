@@ -17,14 +17,15 @@ using namespace sluice_test;
 namespace
 {
 
+constexpr enum sl_log_level kNoLog = static_cast<enum sl_log_level>(SL_LOG_ERROR + 1);
 constexpr unsigned kStepsMax = 300;
 constexpr unsigned kShardsMax = 2;
 
 /* An engine and its one session. */
-class Engine
+class FuzzedEngine
 {
   public:
-    Engine(unsigned shards, unsigned storage) : is_flushing_((storage & kFlushing) != 0)
+    FuzzedEngine(unsigned shards, unsigned storage) : is_flushing_((storage & kFlushing) != 0)
     {
         options_.shards = shards;
         if (storage != kInMemory) {
@@ -38,12 +39,12 @@ class Engine
             options_.wal_budget_bytes = (8 << 10) * shards;
         Open();
     }
-    ~Engine()
+    ~FuzzedEngine()
     {
         Close();
     }
-    Engine(const Engine &) = delete;
-    Engine &operator=(const Engine &) = delete;
+    FuzzedEngine(const FuzzedEngine &) = delete;
+    FuzzedEngine &operator=(const FuzzedEngine &) = delete;
 
     bool IsDurable() const
     {
@@ -97,7 +98,7 @@ class Engine
 class FuzzSteps : public ModelSteps
 {
   public:
-    FuzzSteps(Engine *engine, const uint8_t *data, size_t size)
+    FuzzSteps(FuzzedEngine *engine, const uint8_t *data, size_t size)
         : engine_(engine), data_(data), size_(size)
     {
     }
@@ -149,7 +150,7 @@ class FuzzSteps : public ModelSteps
             abort();
     }
 
-    class Engine *engine_;
+    FuzzedEngine *engine_;
     const uint8_t *data_;
     size_t size_;
 };
@@ -159,16 +160,16 @@ class FuzzSteps : public ModelSteps
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned storages[] = { kInMemory, kInMemory, kDurable, kFlushing };
-    static std::unique_ptr<Engine> in_memory[kShardsMax]; /* as long as the process */
+    static std::unique_ptr<FuzzedEngine> in_memory[kShardsMax]; /* as long as the process */
     if (size == 0)
         return 0;
-    sl_log_set_level(SL_LOG_ERROR);
+    sl_log_set_level(kNoLog);
     unsigned shards = 1 + data[0] % kShardsMax;
     unsigned storage = storages[data[0] / kShardsMax % 4];
-    std::unique_ptr<Engine> durable;
-    std::unique_ptr<Engine> &engine = storage == kInMemory ? in_memory[shards - 1] : durable;
+    std::unique_ptr<FuzzedEngine> durable;
+    std::unique_ptr<FuzzedEngine> &engine = storage == kInMemory ? in_memory[shards - 1] : durable;
     if (engine == nullptr)
-        engine = std::make_unique<Engine>(shards, storage);
+        engine = std::make_unique<FuzzedEngine>(shards, storage);
     FuzzSteps(engine.get(), data + 1, size - 1).Run();
     return 0;
 }

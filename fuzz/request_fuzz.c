@@ -164,8 +164,7 @@ static void delete_stream(void *context, struct sl_bytes name)
     SL_ASSERT(err == SL_OK || err == SL_ERR_NOT_FOUND || err == SL_ERR_GONE);
 }
 
-/* No stream and no reader is left; what clients gave up may take a while to go. */
-static void forget_everything(void)
+static void delete_all(void)
 {
     uint64_t cursor = 0;
     do {
@@ -173,13 +172,20 @@ static void forget_everything(void)
             sl_storage_list_streams(server.session, sl_bytes_of(""), &cursor, delete_stream, NULL);
         SL_ASSERT(err == SL_OK);
     } while (cursor != 0);
-    struct sl_engine_status status = status_now();
-    for (unsigned turns = 0; status.streams + status.waiting_reads > 0; turns++) {
-        SL_ASSERT(turns < TURNS_MAX);
-        sl_storage_cleanup_expired_streams(server.session);
+    sl_storage_cleanup_expired_streams(server.session);
+}
+
+/* No stream and no reader is left; the server may still be busy with what a client gave up. */
+static void forget_everything(void)
+{
+    struct sl_engine_status status;
+    unsigned turns = 0;
+    do {
+        SL_ASSERT(turns++ < TURNS_MAX);
+        delete_all();
         sched_yield();
         status = status_now();
-    }
+    } while (status.streams + status.waiting_reads > 0);
 }
 
 /* ---- a conversation ---- */
@@ -372,7 +378,8 @@ static void check_answers(const struct expectation *expected, struct sl_bytes re
         http1_answer_deinit(&answer);
         index += !is_interim;
         if (is_last) {
-            SL_ASSERT(received.size == 0);
+            /* Who does not know that it was HEAD sends a body. */
+            SL_ASSERT(received.size == 0 || (request->is_head && request->verdict >= HTTP1_BAD));
             return;
         }
     }

@@ -130,7 +130,9 @@ static enum chunked take_trailers(struct sl_bytes *rest)
             return result;
         if (memchr(line.data, '\r', line.size) != NULL)
             return CHUNKED_UNCLEAR;
-        if (!plain_is_made_of(plain_take(&line, ':'), PLAIN_TOKEN) || !is_field_text(line))
+        bool has_colon = line.size > 0 && memchr(line.data, ':', line.size) != NULL;
+        if (!has_colon || !plain_is_made_of(plain_take(&line, ':'), PLAIN_TOKEN) ||
+            !is_field_text(line))
             result = CHUNKED_ODD;
     }
     return CHUNKED_CUT;
@@ -238,7 +240,7 @@ static void read_header(struct http1_request *request, struct head *head, struct
         make_worse(request, HTTP1_ODD);
 }
 
-/* False: the head has no end. */
+/* False: the head has no end. A line that ends in LF alone may be taken for one (RFC 9112, 2.2). */
 static bool take_head(struct sl_bytes *rest, struct http1_request *request, struct head *head)
 {
     struct sl_bytes line;
@@ -246,7 +248,9 @@ static bool take_head(struct sl_bytes *rest, struct http1_request *request, stru
     if (!take_line(rest, &line, &bare))
         return false;
     read_request_line(request, line);
+    make_worse(request, bare ? HTTP1_ODD : HTTP1_GOOD);
     while (take_line(rest, &line, &bare)) {
+        make_worse(request, bare ? HTTP1_ODD : HTTP1_GOOD);
         if (line.size == 0)
             return true;
         if (plain_is_one_of(line.data[0], " \t"))
@@ -293,10 +297,12 @@ struct http1_request http1_take_request(struct sl_bytes sent, size_t *at, size_t
     struct head head = { 0 };
     struct sl_bytes rest = sl_bytes_from(sent, *at);
     /* One empty line before a request is skipped. */
-    if (rest.size > 0 && rest.data[0] == '\n')
+    if (rest.size > 0 && rest.data[0] == '\n') {
         rest = sl_bytes_from(rest, 1);
-    else if (rest.size > 1 && rest.data[0] == '\r' && rest.data[1] == '\n')
+        request.verdict = HTTP1_ODD;
+    } else if (rest.size > 1 && rest.data[0] == '\r' && rest.data[1] == '\n') {
         rest = sl_bytes_from(rest, 2);
+    }
     request.start = sent.size - rest.size;
     bool has_end = take_head(&rest, &request, &head);
     judge_head(&request, &head);
