@@ -99,8 +99,8 @@ static const char *decode_extents(const uint8_t *from, uint32_t count, uint64_t 
         };
         if (extent.position > data_size || extent.disk_size > data_size - extent.position)
             return "an extent lies outside of the data";
-        if (extent.size > UINT64_MAX - extent.start)
-            return "an extent ends beyond every stream";
+        if (extent.size == 0 || extent.size > UINT64_MAX - extent.start)
+            return "an extent is empty, or ends beyond every stream";
         sl_buffer_append(scratch, &extent, sizeof(extent));
     }
     return NULL;

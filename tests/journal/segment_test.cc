@@ -396,6 +396,8 @@ TEST(EntryBlock, IsCheckedBesidesItsChecksum)
             position);
     };
     EXPECT_EQ(with_extent(5, 10, 100, 900).Visit(), nullptr);
+    EXPECT_EQ(with_extent(5, 1, 100, 900).Visit(), nullptr);
+    EXPECT_NE(with_extent(5, 0, 100, 900).Visit(), nullptr);
     EXPECT_NE(with_extent(5, 10, 100, 901).Visit(), nullptr);
     EXPECT_NE(with_extent(5, 10, 100, 1001).Visit(), nullptr);
     EXPECT_NE(with_extent(5, 10, 100, UINT64_MAX).Visit(), nullptr);
