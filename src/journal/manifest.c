@@ -2,10 +2,10 @@
 
 #include "base/crc32c.h"
 #include "journal/encoding_internal.h"
+#include "journal/small_file.h"
 
 static const uint8_t manifest_magic[4] = { 'S', 'L', 'M', 'F' };
 static const char file_name[] = "MANIFEST";
-static const char tmp_name[] = "MANIFEST.tmp";
 
 enum {
     MANIFEST_VERSION = 1,
@@ -205,48 +205,13 @@ enum sl_err sl_manifest_load(const struct sl_vfs *vfs, const char *directory,
     return err;
 }
 
-/* What a crash has left there does not count. */
-static int create_tmp(const struct sl_vfs *vfs, const char *path, struct sl_file **file)
-{
-    int error_number = vfs->unlink(vfs, path);
-    if (error_number != 0 && error_number != ENOENT)
-        return error_number;
-    return vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE, file);
-}
-
-static int write_tmp(const struct sl_vfs *vfs, const char *path, struct sl_bytes bytes)
-{
-    struct sl_file *file;
-    int error_number = create_tmp(vfs, path, &file);
-    if (error_number != 0)
-        return error_number;
-    error_number = vfs->write(file, bytes.data, bytes.size, 0);
-    if (error_number == 0)
-        error_number = vfs->sync(file);
-    vfs->close(file);
-    if (error_number != 0)
-        (void)vfs->unlink(vfs, path);
-    return error_number;
-}
-
 enum sl_err sl_manifest_store(const struct sl_vfs *vfs, const char *directory,
                               const struct sl_manifest *manifest, bool *unknown)
 {
-    char path[SL_PATH_SIZE_MAX];
-    char tmp_path[SL_PATH_SIZE_MAX];
     struct sl_buffer buffer = { 0 };
-    *unknown = false;
-    if (!sl_path_join(path, directory, file_name) || !sl_path_join(tmp_path, directory, tmp_name))
-        return SL_ERR_STORAGE_FAILED;
     sl_manifest_encode(manifest, &buffer);
-    int error_number = write_tmp(vfs, tmp_path, sl_buffer_bytes(&buffer));
+    int error_number =
+        sl_small_file_replace(vfs, directory, file_name, sl_buffer_bytes(&buffer), unknown);
     sl_buffer_deinit(&buffer);
-    if (error_number != 0)
-        return sli_disk_err(error_number);
-    error_number = vfs->rename(vfs, tmp_path, path);
-    if (error_number == 0)
-        error_number = vfs->sync_directory(vfs, directory);
-    /* From the rename on nobody knows which one the directory on the disk names. */
-    *unknown = error_number != 0;
     return sli_disk_err(error_number);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "journal/small_file.h"
 #include "journal/store_internal.h"
 
 #define LOCK_NAME "LOCK"
@@ -213,40 +214,15 @@ static int read_identity(const struct sl_store *store, const char *name, uint8_t
     return error;
 }
 
-/* Makes `path` with these bytes, and makes them durable; its name is not, yet. */
-static int write_file(const struct sl_vfs *vfs, const char *path, const uint8_t *data, size_t size)
-{
-    struct sl_file *file;
-    int error = vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE, &file);
-    if (error != 0)
-        return error;
-    error = vfs->write(file, data, size, 0);
-    if (error == 0)
-        error = vfs->sync(file);
-    vfs->close(file);
-    return error;
-}
-
-/* The identity appears whole or not at all. */
 static int write_identity(const struct sl_store *store, const char *directory, const char *name)
 {
-    const struct sl_vfs *vfs = store->vfs;
-    char temporary[SL_PATH_SIZE_MAX];
-    char path[SL_PATH_SIZE_MAX];
-    join(temporary, directory, TEMPORARY_NAME);
-    join(path, directory, name);
-    int error = vfs->unlink(vfs, temporary);
-    if (error != 0 && error != ENOENT)
-        return error;
+    bool unknown;
     uint8_t *bytes = sl_memory_zalloc(IDENTITY_FILE_BYTES);
     encode(store, bytes);
     memcpy(bytes + COPY_AT, bytes, IDENTITY_BYTES);
-    error = write_file(vfs, temporary, bytes, IDENTITY_FILE_BYTES);
+    int error = sl_small_file_replace(store->vfs, directory, name,
+                                      sl_bytes(bytes, IDENTITY_FILE_BYTES), &unknown);
     sl_memory_free(bytes);
-    if (error == 0)
-        error = vfs->rename(vfs, temporary, path);
-    if (error == 0)
-        error = vfs->sync_directory(vfs, directory);
     return error;
 }
 

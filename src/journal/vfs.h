@@ -55,6 +55,7 @@ struct sl_vfs {
     int (*truncate)(struct sl_file *file, uint64_t size);
     int (*size)(struct sl_file *file, uint64_t *size);
     int (*links)(struct sl_file *file, uint64_t *count);               /* names that the file has */
+    int (*mode)(struct sl_file *file, unsigned *bits);                 /* who may do what: 0600 */
     int (*make_directory)(const struct sl_vfs *vfs, const char *path); /* EEXIST if there is one */
     int (*sync_directory)(const struct sl_vfs *vfs, const char *path);
     /* Every name but . and .., in any order. */

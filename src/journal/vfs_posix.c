@@ -177,6 +177,16 @@ static int posix_links(struct sl_file *file, uint64_t *count)
     return 0;
 }
 
+static int posix_mode(struct sl_file *file, unsigned *bits)
+{
+    struct stat about;
+    *bits = 0;
+    if (fstat(posix_file(file)->descriptor, &about) != 0)
+        return error_of_file();
+    *bits = about.st_mode & ~(unsigned)S_IFMT;
+    return 0;
+}
+
 static int posix_make_directory(const struct sl_vfs *vfs, const char *path)
 {
     (void)vfs;
@@ -277,6 +287,7 @@ static const struct sl_vfs posix = {
     .truncate = posix_truncate,
     .size = posix_size,
     .links = posix_links,
+    .mode = posix_mode,
     .make_directory = posix_make_directory,
     .sync_directory = posix_sync_directory,
     .list = posix_list,

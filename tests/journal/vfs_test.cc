@@ -230,6 +230,14 @@ TEST(VfsPosix, OnlyTheOwnerReadsFilesAndDirectories)
     VfsFile(vfs, root.path() + "/a", kNew);
     EXPECT_EQ(vfs->make_directory(vfs, (root.path() + "/d").c_str()), 0);
     umask(before);
+    unsigned bits = 0;
+    VfsFile file(vfs, root.path() + "/a", 0);
+    EXPECT_EQ(vfs->mode(file.get(), &bits), 0);
+    EXPECT_EQ(bits, 0600u);
+    ASSERT_EQ(chmod((root.path() + "/a").c_str(), 04640), 0);
+    EXPECT_EQ(vfs->mode(file.get(), &bits), 0);
+    EXPECT_EQ(bits, 04640u);
+    ASSERT_EQ(chmod((root.path() + "/a").c_str(), 0600), 0);
     struct stat about;
     ASSERT_EQ(stat((root.path() + "/a").c_str(), &about), 0);
     EXPECT_EQ(about.st_mode & 07777, 0600u);

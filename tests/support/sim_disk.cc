@@ -681,6 +681,17 @@ struct SimDisk::Calls {
         return 0;
     }
 
+    static int Mode(struct sl_file *file, unsigned *bits)
+    {
+        Handle *handle = HandleOf(file);
+        *bits = 0;
+        Lock lock(handle->disk->mutex_);
+        if (int error = handle->disk->EnterHandle(DiskCall::kSize, handle))
+            return error;
+        *bits = 0600;
+        return 0;
+    }
+
     static int MakeDirectory(const struct sl_vfs *vfs, const char *path)
     {
         SimDisk *disk = DiskOf(vfs);
@@ -851,6 +862,7 @@ SimDisk::SimDisk(uint64_t seed) : table_(std::make_unique<Table>()), random_(see
     table_->truncate = Calls::Truncate;
     table_->size = Calls::Size;
     table_->links = Calls::Links;
+    table_->mode = Calls::Mode;
     table_->make_directory = Calls::MakeDirectory;
     table_->sync_directory = Calls::SyncDirectory;
     table_->list = Calls::List;
