@@ -23,6 +23,7 @@ PUBLIC_ROOMS = ["engine", "http", "server"]
 OWNERS = {
     "h2o": [],  # only a room with EXTERNAL h2o
     "ck_": ["bus/ring.c"],
+    "curl/": [],  # only a room with EXTERNAL curl/
     "openssl/": ["http/", "server/"],
     "pthread.h": ["base/thread.c"],
     "stdatomic.h": ["bus/port.c"],
