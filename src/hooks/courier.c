@@ -1,0 +1,324 @@
+#include "hooks/courier.h"
+
+#include <curl/curl.h>
+#include <limits.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "hooks/keys.h"
+#include "hooks/webhook_url.h"
+
+enum {
+    /* Seconds after which a connection is not used again, so that a name that moved is noticed. */
+    CONNECTION_AGE_MAX = 300,
+    /* Connections that are kept for each delivery that may be sent at the same time. */
+    KEPT_FACTOR = 2,
+};
+
+/* Room for one delivery that is sent. */
+struct sl_courier_slot {
+    struct sl_link link;          /* among the free ones */
+    struct sl_courier *courier;   /* borrowed */
+    struct sl_delivery *delivery; /* borrowed; NULL: it is free */
+    CURL *easy;                   /* owned; NULL until it is needed */
+    struct curl_slist *headers;   /* owned */
+    struct sl_buffer body;        /* owned: what is sent */
+    struct sl_buffer answer;      /* owned: the body that came back so far */
+    size_t head_size;             /* bytes of status lines and headers so far */
+    bool is_local;                /* as the URL says */
+    bool was_refused;             /* an address was not connected to */
+    bool was_connected;           /* another one was */
+    bool is_too_large;            /* the answer's body */
+};
+
+struct sl_courier {
+    struct sl_courier_setup setup;
+    CURLM *multi;                  /* owned */
+    struct sl_courier_slot *slots; /* owned; in_flight_max of them */
+    struct sl_link free;           /* slots */
+    struct sl_link waiting;        /* deliveries, the first one comes next */
+};
+
+static const char refused_address[] = "the host of the URL has no address that is allowed";
+static const char large_head[] = "the head of the answer is too large";
+
+/* Options of this file are known to the library that it was built for. */
+static void must(CURLcode code)
+{
+    SL_ASSERT(code == CURLE_OK);
+}
+
+/*
+ * ---- what libcurl asks ------------------------------------------------------------------------
+ */
+
+/* The last step before a connection: here, and nowhere else, an address is real. */
+static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct sl_courier_slot *slot = context;
+    if (purpose != CURLSOCKTYPE_IPCXN ||
+        !sl_webhook_address_is_allowed(&address->addr, slot->is_local)) {
+        slot->was_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    slot->was_connected = true;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Returning less than it got ends the transfer. */
+static size_t on_head(char *data, size_t size, size_t count, void *context)
+{
+    struct sl_courier_slot *slot = context;
+    (void)data;
+    slot->head_size += size * count;
+    return slot->head_size <= SL_COURIER_HEAD_SIZE_MAX ? size * count : 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context)
+{
+    struct sl_courier_slot *slot = context;
+    size_t more = size * count;
+    slot->is_too_large = slot->courier->setup.answer_size_max - slot->answer.size < more;
+    if (slot->is_too_large)
+        return 0;
+    sl_buffer_append(&slot->answer, data, more);
+    return more;
+}
+
+/*
+ * ---- one delivery -----------------------------------------------------------------------------
+ */
+
+#define SET(option, value) must(curl_easy_setopt(slot->easy, option, value))
+
+/* What is the same for every delivery. */
+static void prepare(struct sl_courier_slot *slot)
+{
+    const struct sl_courier_setup *setup = &slot->courier->setup;
+    slot->easy = curl_easy_init();
+    SL_ASSERT(slot->easy != NULL);
+    SET(CURLOPT_PRIVATE, slot);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    SET(CURLOPT_OPENSOCKETDATA, slot);
+    SET(CURLOPT_HEADERFUNCTION, on_head);
+    SET(CURLOPT_HEADERDATA, slot);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, slot);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_PROXY, ""); /* else the environment is asked */
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (setup->ca_file != NULL)
+        SET(CURLOPT_CAINFO, setup->ca_file);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_timeout_ms);
+    SET(CURLOPT_TIMEOUT_MS, (long)setup->total_timeout_ms);
+    SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_AGE_MAX);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* a name that is being resolved is not waited for */
+    SET(CURLOPT_USERAGENT, "Sluice");
+    SET(CURLOPT_POST, 1L);
+}
+
+static void add_header(struct sl_courier_slot *slot, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(slot->headers, line);
+    SL_ASSERT(longer != NULL);
+    slot->headers = longer;
+}
+
+static void add_headers(struct sl_courier_slot *slot, int64_t wall_ms)
+{
+    struct sl_buffer line = { 0 };
+    sl_buffer_append_text(&line, "Webhook-Signature: ");
+    sl_keys_sign(slot->courier->setup.keys, wall_ms, sl_buffer_bytes(&slot->body), &line);
+    sl_buffer_append(&line, "", 1);
+    add_header(slot, (const char *)line.data);
+    sl_buffer_deinit(&line);
+    add_header(slot, "Content-Type: application/json");
+    add_header(slot, "Expect:"); /* none: nobody is asked before a large body is sent */
+}
+
+/* The slot is free again, its delivery idle. */
+static void release(struct sl_courier_slot *slot)
+{
+    CURLMcode code = curl_multi_remove_handle(slot->courier->multi, slot->easy);
+    SL_ASSERT(code == CURLM_OK);
+    SET(CURLOPT_HTTPHEADER, NULL);
+    SET(CURLOPT_POSTFIELDS, NULL);
+    curl_slist_free_all(slot->headers);
+    slot->headers = NULL;
+    sl_buffer_deinit(&slot->body);
+    sl_buffer_deinit(&slot->answer);
+    slot->delivery->slot = NULL;
+    slot->delivery = NULL;
+    sl_link_prepend(&slot->courier->free, &slot->link);
+}
+
+static void start(struct sl_courier *courier, struct sl_delivery *delivery, int64_t wall_ms)
+{
+    struct sl_webhook_url url;
+    struct sl_delivery_result result = { .status = 0 };
+    sl_link_remove(&delivery->link);
+    result.error =
+        sl_webhook_url_parse(sl_bytes_of(delivery->url), courier->setup.allow_local, &url);
+    if (result.error != NULL) {
+        courier->setup.on_done(courier->setup.context, delivery, &result);
+        return;
+    }
+    struct sl_courier_slot *slot =
+        SL_OBJECT(sl_link_first(&courier->free), struct sl_courier_slot, link);
+    sl_link_remove(&slot->link);
+    if (slot->easy == NULL)
+        prepare(slot);
+    slot->delivery = delivery;
+    delivery->slot = slot;
+    slot->head_size = 0;
+    slot->is_local = url.is_local;
+    slot->was_refused = false;
+    slot->was_connected = false;
+    slot->is_too_large = false;
+    courier->setup.on_start(courier->setup.context, delivery, &slot->body);
+    add_headers(slot, wall_ms);
+    SET(CURLOPT_URL, delivery->url);
+    SET(CURLOPT_HTTPHEADER, slot->headers);
+    SET(CURLOPT_POSTFIELDS, slot->body.size == 0 ? "" : (const char *)slot->body.data);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->body.size);
+    CURLMcode code = curl_multi_add_handle(courier->multi, slot->easy);
+    SL_ASSERT(code == CURLM_OK);
+}
+
+static const char *error_of(const struct sl_courier_slot *slot, CURLcode code)
+{
+    if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && slot->is_too_large))
+        return NULL;
+    if (code == CURLE_WRITE_ERROR && slot->head_size > SL_COURIER_HEAD_SIZE_MAX)
+        return large_head;
+    if (slot->was_refused && !slot->was_connected)
+        return refused_address;
+    return curl_easy_strerror(code);
+}
+
+static void finish(struct sl_courier_slot *slot, CURLcode code)
+{
+    struct sl_courier *courier = slot->courier;
+    struct sl_delivery *delivery = slot->delivery;
+    struct sl_delivery_result result = { .error = error_of(slot, code) };
+    struct sl_buffer answer = slot->answer;
+    long status = 0;
+    slot->answer = (struct sl_buffer){ 0 };
+    if (result.error == NULL) {
+        must(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
+        result.status = (unsigned)status;
+        if (!slot->is_too_large && status / 100 == 2)
+            result.body = sl_buffer_bytes(&answer);
+    }
+    release(slot);
+    courier->setup.on_done(courier->setup.context, delivery, &result);
+    sl_buffer_deinit(&answer);
+}
+
+#undef SET
+
+/*
+ * ---- all of them ------------------------------------------------------------------------------
+ */
+
+struct sl_courier *sl_courier_create(const struct sl_courier_setup *setup)
+{
+    struct sl_courier *courier = sl_memory_alloc(sizeof(*courier));
+    SL_ASSERT(setup->in_flight_max > 0);
+    SL_ASSERT(setup->connect_timeout_ms > 0);
+    SL_ASSERT(setup->total_timeout_ms > 0);
+    must(curl_global_init(CURL_GLOBAL_DEFAULT));
+    *courier = (struct sl_courier){ .setup = *setup, .multi = curl_multi_init() };
+    SL_ASSERT(courier->multi != NULL);
+    CURLMcode code = curl_multi_setopt(courier->multi, CURLMOPT_MAXCONNECTS,
+                                       KEPT_FACTOR * (long)setup->in_flight_max);
+    SL_ASSERT(code == CURLM_OK);
+    sl_link_init(&courier->free);
+    sl_link_init(&courier->waiting);
+    courier->slots = sl_memory_zalloc(setup->in_flight_max * sizeof(courier->slots[0]));
+    for (unsigned i = 0; i < setup->in_flight_max; i++) {
+        struct sl_courier_slot *slot = &courier->slots[i];
+        slot->courier = courier;
+        sl_link_init(&slot->link);
+        sl_link_append(&courier->free, &slot->link);
+    }
+    return courier;
+}
+
+void sl_courier_destroy(struct sl_courier **courier)
+{
+    struct sl_courier *destroyed = *courier;
+    struct sl_link *link;
+    *courier = NULL;
+    if (destroyed == NULL)
+        return;
+    while ((link = sl_link_first(&destroyed->waiting)) != NULL)
+        sl_link_remove(link);
+    for (unsigned i = 0; i < destroyed->setup.in_flight_max; i++) {
+        struct sl_courier_slot *slot = &destroyed->slots[i];
+        if (slot->delivery != NULL)
+            release(slot);
+        curl_easy_cleanup(slot->easy);
+    }
+    CURLMcode code = curl_multi_cleanup(destroyed->multi);
+    SL_ASSERT(code == CURLM_OK);
+    curl_global_cleanup();
+    sl_memory_free(destroyed->slots);
+    sl_memory_free(destroyed);
+}
+
+void sl_courier_send(struct sl_courier *courier, struct sl_delivery *delivery)
+{
+    SL_ASSERT(sl_delivery_is_idle(delivery));
+    sl_link_append(&courier->waiting, &delivery->link);
+}
+
+void sl_courier_cancel(struct sl_courier *courier, struct sl_delivery *delivery)
+{
+    sl_link_remove(&delivery->link);
+    if (delivery->slot == NULL)
+        return;
+    SL_ASSERT(delivery->slot->courier == courier);
+    release(delivery->slot);
+}
+
+static bool can_start(const struct sl_courier *courier)
+{
+    return !sl_link_is_empty(&courier->waiting) && !sl_link_is_empty(&courier->free);
+}
+
+void sl_courier_run(struct sl_courier *courier, int64_t wall_ms)
+{
+    int count;
+    const CURLMsg *message;
+    /* As often as there are slots: a delivery whose URL is refused may be sent again at once. */
+    for (unsigned i = 0; i < courier->setup.in_flight_max && can_start(courier); i++)
+        start(courier, SL_OBJECT(sl_link_first(&courier->waiting), struct sl_delivery, link),
+              wall_ms);
+    CURLMcode code = curl_multi_perform(courier->multi, &count);
+    SL_ASSERT(code == CURLM_OK);
+    while ((message = curl_multi_info_read(courier->multi, &count)) != NULL) {
+        char *slot;
+        SL_ASSERT(message->msg == CURLMSG_DONE);
+        must(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot));
+        finish((struct sl_courier_slot *)(void *)slot, message->data.result);
+    }
+}
+
+void sl_courier_wait(struct sl_courier *courier, const int *fds, unsigned fd_count,
+                     unsigned timeout_ms)
+{
+    struct curl_waitfd waited[SL_COURIER_FDS_MAX];
+    SL_ASSERT(fd_count <= SL_COURIER_FDS_MAX);
+    for (unsigned i = 0; i < fd_count; i++)
+        waited[i] = (struct curl_waitfd){ .fd = fds[i], .events = CURL_WAIT_POLLIN };
+    if (can_start(courier))
+        timeout_ms = 0;
+    int timeout = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
+    CURLMcode code = curl_multi_poll(courier->multi, waited, fd_count, timeout, NULL);
+    SL_ASSERT(code == CURLM_OK);
+}
