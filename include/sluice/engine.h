@@ -113,6 +113,9 @@ void sl_engine_close(struct sl_engine **engine);
  */
 uint64_t sl_engine_history_id(const struct sl_engine *engine);
 
+/* How many shards there are. Any thread. */
+unsigned sl_engine_shards(const struct sl_engine *engine);
+
 /* Any thread. */
 void sl_engine_status(const struct sl_engine *engine, struct sl_engine_status *status);
 

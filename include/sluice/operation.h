@@ -29,6 +29,7 @@ enum {
     SL_SEQ_SIZE_MAX = 256,          /* bytes of a Stream-Seq value */
     SL_READ_SLICES_MAX = 8,         /* runs of bytes in one read result */
     SL_LIST_NAMES_MAX = 1024,       /* names in one list result */
+    SL_CHANGES_MAX = 1024,          /* streams in one result of CHANGES */
 };
 
 /* Producer epochs and sequences: 0 to 2^53 - 1 (protocol section 5.2.1). */
@@ -44,7 +45,8 @@ enum {
     X(HEAD, head, "configuration, tail and closed flag")                                           \
     X(DELETE, remove, "remove a stream; soft while forks read from it")                            \
     X(LIST, list, "names by prefix, a page at a time")                                             \
-    X(CLEANUP, cleanup, "remove every stream whose time has come")
+    X(CLEANUP, cleanup, "remove every stream whose time has come")                                 \
+    X(CHANGES, changes, "which streams of a shard have more bytes, or are gone")
 
 enum sl_operation_kind {
 #define X(KIND, member, what) SL_OPERATION_##KIND,
@@ -94,7 +96,8 @@ struct sl_stream_view {
  * stream's state now; the data is ignored. Otherwise CONFIG_MISMATCH.
  * Errors: CONFIG_MISMATCH PATH_BLOCKED FORK_SOURCE_NOT_FOUND FORK_SOURCE_GONE FORK_TOO_DEEP
  *   CONTENT_TYPE_MISMATCH (fork) INVALID_FORK_OFFSET INVALID_JSON TOO_MANY_MESSAGES
- *   TOO_MANY_STREAMS MEMORY_LIMIT_EXCEEDED OVERLOADED; for arguments out of range: INVALID_STREAM_NAME
+ *   TOO_MANY_STREAMS MEMORY_LIMIT_EXCEEDED OVERLOADED; for arguments out of range:
+ * INVALID_STREAM_NAME
  *   NAME_TOO_LONG TTL_AND_EXPIRES_AT INVALID_TTL INVALID_EXPIRES_AT INVALID_CONTENT_TYPE
  *   PAYLOAD_TOO_LARGE
  */
@@ -184,6 +187,7 @@ struct sl_read {
 /* HEAD: never renews a TTL. Errors: NOT_FOUND GONE OVERLOADED */
 struct sl_head {
     struct sl_bytes name;
+    bool follow; /* from the tail that is answered on, CHANGES tells of this stream */
 };
 
 /* DELETE: ends every waiting read of the stream. Errors: NOT_FOUND GONE OVERLOADED */
@@ -208,6 +212,41 @@ struct sl_list {
 /* CLEANUP: the timer wheel does the same without any call. */
 struct sl_cleanup {
     uint64_t expired; /* result: streams removed by this call */
+};
+
+/* What the follower makes of a stream that CHANGES told it of. */
+struct sl_follow {
+    uint64_t id;
+    bool wanted; /* false: not told of again in this epoch */
+    bool gone;   /* result, when wanted: it was removed meanwhile, and CHANGES will not say so */
+};
+
+struct sl_changed {
+    struct sl_bytes name;
+    uint64_t id;   /* incarnation */
+    uint64_t tail; /* durable */
+    bool removed;  /* deleted or expired; said of streams that are wanted */
+};
+
+/*
+ * CHANGES: for the one session of an engine that follows its streams. A stream is given when bytes
+ * of it have become durable since it was given last, once and with its newest tail however many
+ * appends there were: so what is kept for a slow follower is bounded by the number of streams. New
+ * streams are given until the follower says what it makes of them, and all are new again when it
+ * begins another epoch. What was answered to anybody before the request was submitted is given, or
+ * was given before. A stream that is removed before it was given is kept until then.
+ * Errors: INVALID_ARGUMENT (there is no such shard) CANCELLED
+ */
+struct sl_changes {
+    uint32_t shard;           /* which is asked; below sl_engine_shards() */
+    uint32_t epoch;           /* a larger one than before begins it; 1 is the first one */
+    bool wait;                /* answered when there is something; one per shard may wait */
+    struct sl_follow *follow; /* borrowed; applied first */
+    size_t follow_count;
+    /* results */
+    bool more; /* there is more to be given at once */
+    uint32_t change_count;
+    const struct sl_changed *changes; /* valid until put */
 };
 
 struct sl_operation {

@@ -34,6 +34,7 @@ extern "C" {
     X(DELETE, remove, "remove a stream")                                                           \
     X(LIST, list, "names from a cursor on")                                                        \
     X(CLEANUP, cleanup, "remove what has expired")                                                 \
+    X(CHANGES, changes, "streams that have more bytes or are gone; or wait")                       \
     X(PIN, pin, "fork: hold a reference at the source and say what is to be inherited")            \
     X(UNPIN, unpin, "fork: give that reference back")                                              \
     X(RESOLVE, resolve, "fork: find a sub-offset in what the source itself inherited")             \
@@ -92,7 +93,7 @@ struct sl_message {
     struct sl_fork_plan fork;
     struct sl_read_plan read;
     struct sl_message *target; /* CANCEL */
-    void *names;               /* owned: LIST's results */
+    void *names;               /* owned: results of LIST and CHANGES */
 
     struct {
         struct sl_link link;        /* waiting for room in a ring, or done, or free */

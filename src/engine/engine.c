@@ -276,6 +276,11 @@ uint64_t sl_engine_history_id(const struct sl_engine *engine)
     return engine->history_id;
 }
 
+unsigned sl_engine_shards(const struct sl_engine *engine)
+{
+    return engine->route.shards;
+}
+
 static void add_commits(const struct sl_shard *shard, struct sl_engine_status *status)
 {
     uint64_t counts[SL_WAL_LATENCY_BUCKETS], sum_us = 0;

@@ -394,6 +394,16 @@ static void on_cleanup_answer(struct sl_session *session, struct sl_message *mes
         sli_session_finish(session, message, SL_OK);
 }
 
+static void submit_changes(struct sl_session *session, struct sl_message *message)
+    SL_RUNS_ON(sl_role_session)
+{
+    const struct sl_changes *changes = &message->op.u.changes;
+    if (changes->shard >= session->engine->route.shards || changes->epoch == 0)
+        sli_session_finish(session, message, SL_ERR_INVALID_ARGUMENT);
+    else
+        sli_session_send(session, message, SL_REQUEST_CHANGES, changes->shard);
+}
+
 /* ---- all operations ---- */
 
 static enum sl_err check_operation(const struct sl_operation *op)
@@ -411,6 +421,7 @@ static enum sl_err check_operation(const struct sl_operation *op)
         return check_name(op->u.remove.name);
     case SL_OPERATION_LIST:
     case SL_OPERATION_CLEANUP:
+    case SL_OPERATION_CHANGES:
         return SL_OK;
     }
     return SL_ERR_INVALID_ARGUMENT;
@@ -457,6 +468,9 @@ void sl_session_submit(struct sl_session *session, struct sl_operation *op)
     case SL_OPERATION_CLEANUP:
         sli_session_send(session, message, SL_REQUEST_CLEANUP, 0);
         break;
+    case SL_OPERATION_CHANGES:
+        submit_changes(session, message);
+        break;
     }
 }
 
@@ -490,6 +504,7 @@ void sli_session_on_answer(struct sl_session *session, struct sl_message *messag
     case SL_REQUEST_APPEND:
     case SL_REQUEST_HEAD:
     case SL_REQUEST_DELETE:
+    case SL_REQUEST_CHANGES:
     case SL_REQUEST_CANCEL:
         sli_session_finish(session, message, message->err);
         break;

@@ -231,6 +231,7 @@ static bool may_be_refused(const struct sl_message *message)
         return true;
     case SL_REQUEST_LIST:
     case SL_REQUEST_CLEANUP:
+    case SL_REQUEST_CHANGES:
     case SL_REQUEST_PIN:
     case SL_REQUEST_UNPIN:
     case SL_REQUEST_RESOLVE:

@@ -184,11 +184,14 @@ static void publish(struct sl_shard *shard, const struct sl_message *message)
         sli_shard_free_settled(shard, stream);
         return;
     }
+    bool grew = message->shard.tail > stream->durable_tail;
     stream->durable_tail = message->shard.tail;
     stream->durable_closed = message->shard.closed;
     SL_ASSERT_SLOW((sl_stream_check(stream), true));
     if (!sl_link_is_empty(&stream->waiting) && !sl_link_is_linked(&stream->to_wake))
         sl_link_append(&shard->to_wake, &stream->to_wake);
+    if (shard->feed.epoch != 0 && grew)
+        sli_shard_tell_bytes(shard, stream);
 }
 
 static void open_gate(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -273,6 +276,7 @@ static void commit(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
         sl_metrics_publish(&shard->durable_lsn, durable);
         open_gate(shard);
         send_unpins(shard);
+        sli_shard_answer_waiting_changes(shard);
     }
     if (failed && !shard->failed)
         fail(shard);
@@ -516,6 +520,7 @@ void sl_shard_destroy(struct sl_shard **shard)
     }
     if (last->wal != NULL)
         close_log(last);
+    sli_shard_drop_feed(last);
     destroy_streams(last);
     if (last->catalog != NULL)
         sl_catalog_close(&last->catalog);

@@ -356,6 +356,9 @@ static void shard_on_cancel(struct sl_shard *shard, struct sl_message *message)
         touch(shard, target->shard.stream);
         sli_shard_stop_waiting(shard, &target->shard.link);
         sli_shard_answer_now(shard, target, SL_ERR_CANCELLED);
+    } else if (target == shard->feed.waiting) {
+        shard->feed.waiting = NULL;
+        sli_shard_answer_now(shard, target, SL_ERR_CANCELLED);
     } else if (target->shard.again) {
         target->shard.cancelled = true;
     }
@@ -374,6 +377,8 @@ static void shard_on_head(struct sl_shard *shard, struct sl_message *message)
         sli_shard_retry_durable(shard, message);
         return;
     }
+    if (message->op.u.head.follow)
+        stream->followed = true;
     sl_stream_view(stream, stream->durable_tail, stream->durable_closed, &shard->now,
                    &message->op.stream);
     sli_shard_answer_now(shard, message, SL_OK);
@@ -472,6 +477,12 @@ static void shard_on_cleanup(struct sl_shard *shard, struct sl_message *message)
         sl_link_append(&shard->next_turn, &message->shard.link);
     else
         sli_shard_answer(shard, message, SL_OK, shard->removed_lsn);
+}
+
+static void shard_on_changes(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
+{
+    sli_shard_on_changes(shard, message);
 }
 
 /* ---- forks ---- */

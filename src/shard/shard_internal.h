@@ -149,6 +149,12 @@ struct sl_shard {
         struct sl_link pins;        /* messages that wait for the end of it */
         struct sl_shard_task *task; /* borrowed: FLUSH or CUT; or NULL */
     } backup;
+    struct {
+        uint32_t epoch;             /* of the follower; 0: there is none */
+        struct sl_stream *first;    /* to be told of, oldest first, by next_told; or NULL */
+        struct sl_stream *last;     /* or NULL */
+        struct sl_message *waiting; /* the CHANGES that waits for the first one, or NULL */
+    } feed;
     struct sl_media_set media;
     struct sl_slab slab;
     struct sl_timer_wheel wheel;
@@ -248,6 +254,22 @@ void sli_shard_resolve_cold(struct sl_shard *shard, const struct sl_stream *stre
                             struct sl_message *message) SL_RUNS_ON(sl_role_shard);
 /* Answers cold reads that are done. */
 void sli_shard_take_cold(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
+
+/* ---- shard_feed.c ---- */
+
+/* Bytes of the stream have become durable; there is a follower. */
+void sli_shard_tell_bytes(struct sl_shard *shard, struct sl_stream *stream)
+    SL_RUNS_ON(sl_role_shard);
+/* The stream is being removed, or becomes soft-deleted. */
+void sli_shard_tell_removal(struct sl_shard *shard, struct sl_stream *stream)
+    SL_RUNS_ON(sl_role_shard);
+/* What the follower said, then what it is to be told, now or when there is something. */
+void sli_shard_on_changes(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard);
+/* Answers the CHANGES that waits if there is something. */
+void sli_shard_answer_waiting_changes(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
+/* Nobody will be told any more. */
+void sli_shard_drop_feed(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 
 /* ---- shard_handlers.c ---- */
 

@@ -152,6 +152,7 @@ void sli_shard_remove(struct sl_shard *shard, struct sl_stream *stream, enum sl_
     sli_shard_log_remove(shard, stream, soft, why);
     shard->removed_lsn = stream->last_lsn;
     end_waiting(shard, stream, soft ? SL_ERR_GONE : SL_ERR_NOT_FOUND);
+    sli_shard_tell_removal(shard, stream);
     if (soft) {
         sli_shard_soften(shard, stream);
         return;

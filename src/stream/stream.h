@@ -127,14 +127,18 @@ struct sl_stream {
     struct sl_writers *writers;       /* owned, or NULL */
     struct sl_origin *origin;         /* owned, or NULL: not a fork */
     uint32_t forks;                   /* that name this stream as their source */
-    uint32_t unsettled;               /* replies in the gate that will touch this stream */
-    bool closed : 1;                  /* as appended */
+    uint32_t unsettled;  /* replies in the gate that will touch this stream; one more: in_feed */
+    uint32_t feed_epoch; /* of the follower when it did not want this stream; 0: never */
+    struct sl_stream *next_told; /* borrowed: in the shard's feed, while in_feed; NULL: the last */
+    bool closed : 1;             /* as appended */
     bool durable_closed : 1;
     bool durable_created : 1; /* the CREATE is durable: readers may see the stream */
     bool soft_deleted : 1;
     bool removed : 1;     /* in no table any more; freed when nothing is unsettled */
     bool is_dirty : 1;    /* changed since a flush took its state, or never flushed */
     bool lost_source : 1; /* a fork whose source is not there any more: damaged */
+    bool followed : 1;    /* the follower wants to be told of it */
+    bool in_feed : 1;     /* the follower is to be told of it */
     uint16_t name_size;
     char name[1]; /* canonical; allocated behind */
 };
