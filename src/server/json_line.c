@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "protocol/utf8.h"
+#include "protocol/json_value.h"
 
 static void begin_member(struct sl_buffer *line, const char *name)
 {
@@ -40,19 +40,8 @@ void sl_json_line_flag(struct sl_buffer *line, const char *name, bool value)
 
 void sl_json_line_text(struct sl_buffer *line, const char *name, struct sl_bytes text)
 {
-    bool is_utf8 = sl_utf8_is_valid(text);
     begin_member(line, name);
-    sl_buffer_append_text(line, "\"");
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t byte = text.data[i];
-        if (byte == '"' || byte == '\\')
-            sl_buffer_printf(line, "\\%c", byte);
-        else if (byte < ' ' || byte == 0x7f || (byte >= 0x80 && !is_utf8))
-            sl_buffer_printf(line, "\\u%04x", byte);
-        else
-            sl_buffer_append(line, &byte, 1);
-    }
-    sl_buffer_append_text(line, "\"");
+    sl_json_append_string(line, text);
 }
 
 void sl_json_line_base64(struct sl_buffer *line, const char *name, struct sl_bytes bytes)

@@ -6,8 +6,7 @@
  *          hold.
  * Thread   Whoever owns the buffer.
  *
- * Format   Text that is valid UTF-8 stands there as it is, with control characters, `"` and `\`
- *          escaped. In other text every byte from 0x80 on is \u0080 to \u00ff. Payload is base64.
+ * Format   Text as sl_json_append_string() writes it. Payload is base64.
  */
 #ifndef SL_SERVER_JSON_LINE_H
 #define SL_SERVER_JSON_LINE_H
