@@ -50,6 +50,17 @@ extern "C" {
     X(RESERVED_NAME, "the name is reserved")                                                       \
     X(BAD_REQUEST, "the request is malformed")                                                     \
     X(METHOD_NOT_ALLOWED, "the method is not supported here")                                      \
+    X(INVALID_REQUEST, "the request is not one that can be understood")                            \
+    X(SUBSCRIPTION_NOT_FOUND, "there is no such subscription")                                     \
+    X(SUBSCRIPTION_ALREADY_EXISTS, "the subscription exists with another configuration")           \
+    X(WEBHOOK_URL_REJECTED, "the URL of the webhook is not allowed")                               \
+    X(TOKEN_INVALID, "the token is missing, malformed, or not one of this subscription")           \
+    X(TOKEN_EXPIRED, "the lease of the token has run out")                                         \
+    X(FENCED, "the wake is not the current one")                                                   \
+    X(ALREADY_CLAIMED, "another worker holds the lease")                                           \
+    X(NO_PENDING_WORK, "there is nothing to be done")                                              \
+    X(TOO_MANY_SUBSCRIPTIONS, "the server has as many subscriptions as it may have")               \
+    X(TOO_MANY_LINKS, "subscriptions link as many streams as they may")                            \
     X(TOO_MANY_STREAMS, "the server has as many streams as it may have")                           \
     X(TOO_MANY_READERS, "the server has as many live readers as it may have")                      \
     X(MEMORY_LIMIT_EXCEEDED, "the memory budget is used up")                                       \

@@ -84,6 +84,24 @@
       "headers.")                                                                                  \
     X(METHOD_NOT_ALLOWED, 405, false, "Method not allowed",                                        \
       "Streams know GET, HEAD, PUT, POST, DELETE and OPTIONS.")                                    \
+    X(INVALID_REQUEST, 400, false, "Invalid request", "The message says what is wrong.")           \
+    X(SUBSCRIPTION_NOT_FOUND, 404, false, "Subscription not found",                                \
+      "Create the subscription with PUT, or check its id and the path.")                           \
+    X(SUBSCRIPTION_ALREADY_EXISTS, 409, false, "Subscription exists with another configuration",   \
+      "Read it with GET, delete it first, or use another id.")                                     \
+    X(WEBHOOK_URL_REJECTED, 400, false, "Webhook URL rejected",                                    \
+      "Use an https URL of a public host.")                                                        \
+    X(TOKEN_INVALID, 401, false, "Invalid token",                                                  \
+      "Send the token of the wake or claim as Authorization: Bearer.")                             \
+    X(TOKEN_EXPIRED, 401, false, "Token expired", "Claim again, or wait for the next wake.")       \
+    X(FENCED, 409, false, "Wake is not current",                                                   \
+      "Stop working on this wake: it was done, released, or its lease has run out.")               \
+    X(ALREADY_CLAIMED, 409, false, "Subscription claimed", "Wait for the next wake event.")        \
+    X(NO_PENDING_WORK, 409, false, "Nothing to be done", "Wait for the next wake event.")          \
+    X(TOO_MANY_SUBSCRIPTIONS, 429, true, "Too many subscriptions",                                 \
+      "Delete subscriptions that are not needed, or try again later.")                             \
+    X(TOO_MANY_LINKS, 429, true, "Too many links",                                                 \
+      "Use patterns that match fewer streams, or delete subscriptions that are not needed.")       \
     X(TOO_MANY_STREAMS, 429, true, "Too many streams",                                             \
       "Delete streams that are not needed, or try again later.")                                   \
     X(TOO_MANY_READERS, 429, true, "Too many live readers",                                        \

@@ -32,6 +32,12 @@ struct sl_problem {
 /* Of any error but SL_OK. Static. */
 const struct sl_problem *sl_problem_of(enum sl_err err);
 
+/* Its status at and below __ds, where an offset is one of an ack: that is a conflict. */
+static inline int sl_problem_control_status(enum sl_err err)
+{
+    return err == SL_ERR_INVALID_OFFSET ? 409 : sl_problem_of(err)->status;
+}
+
 #ifdef __cplusplus
 }
 #endif

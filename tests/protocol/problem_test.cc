@@ -50,6 +50,15 @@ TEST(Problem, StatusesAreThoseOfTheProtocol)
         { SL_ERR_DATA_VOLATILE, 500, false },
         { SL_ERR_DATA_KIND, 500, false },
         { SL_ERR_DESTINATION_IN_USE, 500, false },
+        { SL_ERR_SUBSCRIPTION_NOT_FOUND, 404, false },
+        { SL_ERR_SUBSCRIPTION_ALREADY_EXISTS, 409, false },
+        { SL_ERR_TOKEN_INVALID, 401, false },
+        { SL_ERR_TOKEN_EXPIRED, 401, false },
+        { SL_ERR_FENCED, 409, false },
+        { SL_ERR_ALREADY_CLAIMED, 409, false },
+        { SL_ERR_NO_PENDING_WORK, 409, false },
+        { SL_ERR_TOO_MANY_SUBSCRIPTIONS, 429, true },
+        { SL_ERR_TOO_MANY_LINKS, 429, true },
         { SL_ERR_OVERLOADED, 503, true },
         { SL_ERR_SHUTTING_DOWN, 503, true },
         { SL_ERR_CANCELLED, 503, false },
@@ -66,6 +75,13 @@ TEST(Problem, StatusesAreThoseOfTheProtocol)
             EXPECT_FALSE(sl_problem_of(error_at(i))->retry_after) << sl_err_code(error_at(i));
         }
     }
+}
+
+TEST(Problem, AnOffsetThatDoesNotFitIsAConflictForAnAck)
+{
+    for (int i = 1; i < SL_ERR_COUNT; i++)
+        EXPECT_EQ(sl_problem_control_status(error_at(i)),
+                  error_at(i) == SL_ERR_INVALID_OFFSET ? 409 : sl_problem_of(error_at(i))->status);
 }
 
 TEST(Problem, EveryBodyIsTheJsonOfItsParts)
