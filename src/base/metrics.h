@@ -55,6 +55,28 @@ extern "C" {
       "Requests that were refused to protect the server.")                                         \
     X(OVERLOAD_REFUSALS, counter, "sluice_refusals_total", "reason=\"overload\"",                  \
       "Requests that were refused to protect the server.")                                         \
+    X(SUBSCRIPTIONS, gauge, "sluice_subscriptions", "", "Subscriptions.")                          \
+    X(SUBSCRIPTIONS_PENDING, gauge, "sluice_subscriptions_pending", "",                            \
+      "Subscriptions with bytes that were not acknowledged.")                                      \
+    X(SUBSCRIPTION_LAG, gauge, "sluice_subscription_lag_milliseconds", "",                         \
+      "How long the subscription that waits longest has such bytes.")                              \
+    X(SUBSCRIPTION_LINKS, gauge, "sluice_subscription_links", "",                                  \
+      "Streams that subscriptions link, each counted per subscription.")                           \
+    X(LINKS_REFUSED, counter, "sluice_subscription_links_refused_total", "",                       \
+      "Appends to streams for which there was no link left.")                                      \
+    X(WAKES, counter, "sluice_subscription_wakes_total", "", "Wakes that began.")                  \
+    X(DELIVERED, counter, "sluice_webhook_deliveries_total", "result=\"delivered\"",               \
+      "Webhooks that were sent.")                                                                  \
+    X(DELIVERY_FAILED, counter, "sluice_webhook_deliveries_total", "result=\"failed\"",            \
+      "Webhooks that were sent.")                                                                  \
+    X(DELIVERY_RETRIES, counter, "sluice_webhook_retries_total", "",                               \
+      "Webhooks that were sent again after a failure.")                                            \
+    X(WAKE_EVENTS, counter, "sluice_wake_events_total", "result=\"written\"",                      \
+      "Events for wake streams.")                                                                  \
+    X(WAKE_EVENTS_LOST, counter, "sluice_wake_events_total", "result=\"lost\"",                    \
+      "Events for wake streams.")                                                                  \
+    X(LEASES_EXPIRED, counter, "sluice_subscription_leases_expired_total", "",                     \
+      "Leases that ran out.")                                                                      \
     X(SCRUBBED_BYTES, counter, "sluice_scrub_read_bytes_total", "",                                \
       "Bytes of segments that were read again to check them.")                                     \
     X(SCRUB_PASSES, counter, "sluice_scrub_passes_total", "",                                      \
@@ -87,6 +109,7 @@ enum {
     X(HEAD, "head")                                                                                \
     X(DELETE, "delete")                                                                            \
     X(OPTIONS, "options")                                                                          \
+    X(SUBSCRIPTION, "subscription")                                                                \
     X(HEALTH, "health")                                                                            \
     X(METRICS, "metrics")                                                                          \
     X(OTHER, "other")
@@ -111,6 +134,7 @@ enum {
     X(204)                                                                                         \
     X(304)                                                                                         \
     X(400)                                                                                         \
+    X(401)                                                                                         \
     X(403)                                                                                         \
     X(404)                                                                                         \
     X(405)                                                                                         \

@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 70
 
 # Parts of the public API that rooms below the engine may use too.
 PUBLIC = ["sluice/bytes.h", "sluice/error.h", "sluice/operation.h"]
-PUBLIC_ROOMS = ["engine", "http", "server"]
+PUBLIC_ROOMS = ["engine", "hooks", "http", "server"]
 
 # The start of a system or library header's name -> the only files ("room/": whole rooms) for it.
 OWNERS = {

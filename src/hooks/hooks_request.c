@@ -1,0 +1,361 @@
+/* Requests at __ds: what each does to the state of its subscription, and what it is answered. */
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "hooks/hooks_internal.h"
+#include "hooks/webhook_url.h"
+#include "protocol/json_value.h"
+
+#include <openssl/sha.h>
+
+enum {
+    LIST_BUCKETS_MAX = 64, /* of the table of subscriptions in one page */
+};
+
+/* ---- answers ---- */
+
+void sli_hooks_answer(struct sl_hooks_request *request, enum sl_err err)
+{
+    request->err = err;
+    request->on_done(request);
+}
+
+static void refuse(struct sl_hooks_request *request, enum sl_err err, const char *message)
+{
+    request->message = message;
+    sli_hooks_answer(request, err);
+}
+
+void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
+                              struct sl_hooks_request *request)
+{
+    if (sli_store_is_durable(hook)) {
+        sli_hooks_answer(request, request->err);
+        return;
+    }
+    sl_link_append(&hook->store.waiting, &request->link);
+    sli_hooks_touch(hooks, hook);
+}
+
+static void answer_view(struct sl_hooks *hooks, struct sli_hook *hook,
+                        struct sl_hooks_request *request)
+{
+    struct sl_hooks_address address = { request->root, sl_keys_id(hooks->keys) };
+    sl_subscription_append_view(&hook->subscription, &address, &request->text);
+    sli_hooks_answer_durable(hooks, hook, request);
+}
+
+/* ---- PUT ---- */
+
+static void hash_config(const struct sl_control_body *config, uint8_t hash[SL_CONFIG_HASH_SIZE])
+{
+    struct sl_buffer text = { NULL, 0, 0 };
+    sl_subscription_append_config(config, &text);
+    SHA256(text.data, text.size, hash);
+    sl_buffer_deinit(&text);
+}
+
+static void on_put_again(struct sl_hooks *hooks, struct sli_hook *hook,
+                         struct sl_hooks_request *request)
+{
+    uint8_t mine[SL_CONFIG_HASH_SIZE], theirs[SL_CONFIG_HASH_SIZE];
+    hash_config(&hook->subscription.config, mine);
+    hash_config(&request->body, theirs);
+    if (memcmp(mine, theirs, sizeof(mine)) == 0)
+        answer_view(hooks, hook, request);
+    else
+        sli_hooks_answer(request, SL_ERR_SUBSCRIPTION_ALREADY_EXISTS);
+}
+
+/* NULL with an answer: it may not be made. */
+static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    struct sl_webhook_url url;
+    struct sl_glob *glob = NULL;
+    const struct sl_control_body *body = &request->body;
+    const char *wrong =
+        body->is_webhook ? sl_webhook_url_parse(body->url, hooks->setup.allow_local_webhooks, &url)
+                         : NULL;
+    if (wrong != NULL) {
+        refuse(request, SL_ERR_WEBHOOK_URL_REJECTED, wrong);
+        return NULL;
+    }
+    if (hooks->registry.subscriptions.count >= hooks->setup.subscriptions_max) {
+        sli_hooks_answer(request, SL_ERR_TOO_MANY_SUBSCRIPTIONS);
+        return NULL;
+    }
+    if (body->pattern.size > 0 && sl_glob_create(body->pattern, &glob) != SL_OK) {
+        refuse(request, SL_ERR_INVALID_REQUEST, "the pattern is malformed or too long");
+        return NULL;
+    }
+    struct sli_hook *hook = sli_hook_create();
+    sl_subscription_init(&hook->subscription, request->id, &request->body);
+    hook->subscription.glob = glob;
+    hook->subscription.incarnation = sl_random_u64();
+    hook->subscription.created_at_ms = hooks->now.wall_ms;
+    sl_buffer_append_bytes(&hook->subscription.root, request->root);
+    sli_hooks_add(hooks, hook);
+    return hook;
+}
+
+static void on_put(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    struct sli_hook *hook = make(hooks, request);
+    if (hook == NULL)
+        return;
+    const struct sl_control_body *config = &hook->subscription.config;
+    bool has_pattern = config->pattern.size > 0;
+    if (has_pattern || hooks->epoch == 0)
+        sli_hooks_begin_epoch(hooks);
+    request->created = true;
+    sli_hooks_start_job(hooks, hook, request, config->streams, config->stream_count, has_pattern);
+}
+
+void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
+                           struct sl_hooks_request *request)
+{
+    if (request->action == SL_HOOKS_PUT)
+        answer_view(hooks, hook, request);
+    else
+        sli_hooks_answer_durable(hooks, hook, request);
+}
+
+/* ---- links ---- */
+
+static void on_add(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
+{
+    if (request->body.stream_count > hooks->registry.cursors_max - hooks->registry.cursor_count)
+        sli_hooks_answer(request, SL_ERR_TOO_MANY_LINKS);
+    else
+        sli_hooks_start_job(hooks, hook, request, request->body.streams, request->body.stream_count,
+                            false);
+}
+
+static void on_remove(struct sl_hooks *hooks, struct sli_hook *hook,
+                      struct sl_hooks_request *request)
+{
+    struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, request->stream);
+    struct sl_cursor *cursor =
+        stream == NULL ? NULL : sl_subscription_find(&hook->subscription, stream);
+    if (cursor != NULL && cursor->is_explicit) {
+        cursor->is_explicit = false;
+        if (cursor->is_glob)
+            sl_cursor_touch(cursor);
+        else
+            sl_registry_unlink(&hooks->registry, &cursor);
+        sli_hooks_touch(hooks, hook);
+    }
+    sli_hooks_answer_durable(hooks, hook, request);
+}
+
+/* ---- claims and acks ---- */
+
+static void on_claim(struct sl_hooks *hooks, struct sli_hook *hook,
+                     struct sl_hooks_request *request)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    char token[SL_TOKEN_SIZE];
+    if (subscription->config.is_webhook) {
+        refuse(request, SL_ERR_INVALID_REQUEST, "the subscription is not pull-wake");
+        return;
+    }
+    sli_hook_advance(hooks, hook);
+    enum sl_err err =
+        sl_subscription_claim(subscription, request->body.worker, hooks->now.running_ms);
+    sli_hooks_touch(hooks, hook);
+    if (err == SL_ERR_NO_PENDING_WORK && !request->is_settled) {
+        sli_hooks_await_settled(hooks, request);
+        return;
+    }
+    request->err = err;
+    if (err == SL_OK) {
+        sli_hook_make_token(hooks, hook, token);
+        sl_subscription_append_claim(subscription, sl_bytes(token, sizeof(token)), &request->text);
+    } else if (err == SL_ERR_ALREADY_CLAIMED) {
+        sl_buffer_append_text(&request->text, "\"current_holder\":");
+        sl_json_append_string(&request->text, sl_buffer_bytes(&subscription->worker));
+        sl_buffer_printf(&request->text, ",\"generation\":%" PRIu64, subscription->generation);
+    }
+    sli_hooks_answer_durable(hooks, hook, request);
+}
+
+/* May whoever shows this token speak for the current wake? */
+static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *hook,
+                               const struct sl_hooks_request *request)
+{
+    const struct sl_subscription *subscription = &hook->subscription;
+    struct sl_token token;
+    if (!sl_token_parse(sl_keys_token_secret(hooks->keys), sl_buffer_bytes(&subscription->id),
+                        request->token, &token) ||
+        token.incarnation != subscription->incarnation)
+        return SL_ERR_TOKEN_INVALID;
+    enum sl_err err = sl_subscription_check_wake(subscription, token.generation, &request->body);
+    if (err == SL_OK && sl_subscription_lease_is_over(subscription, hooks->now.running_ms))
+        err = SL_ERR_TOKEN_EXPIRED;
+    return err;
+}
+
+/* The cursor that an ack moves; NULL: it cannot. */
+static struct sl_cursor *find_acked(const struct sl_hooks *hooks, const struct sli_hook *hook,
+                                    const struct sl_ack *ack)
+{
+    struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, ack->stream);
+    struct sl_cursor *cursor =
+        stream == NULL ? NULL : sl_subscription_find(&hook->subscription, stream);
+    bool may_move = cursor != NULL && cursor->is_placed && ack->has_offset &&
+                    (int64_t)ack->offset >= cursor->acked && ack->offset <= stream->tail;
+    return may_move ? cursor : NULL;
+}
+
+/* All of them or none. */
+static bool apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
+                       const struct sl_control_body *body)
+{
+    for (size_t i = 0; i < body->ack_count; i++)
+        if (find_acked(hooks, hook, &body->acks[i]) == NULL)
+            return false;
+    for (size_t i = 0; i < body->ack_count; i++) {
+        struct sl_cursor *cursor = find_acked(hooks, hook, &body->acks[i]);
+        if (cursor != NULL) /* two acks of one stream: the later one may be below the first */
+            sl_cursor_ack(cursor, body->acks[i].offset);
+    }
+    return true;
+}
+
+static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    if (request->action != SL_HOOKS_CALLBACK && subscription->config.is_webhook) {
+        refuse(request, SL_ERR_INVALID_REQUEST, "the subscription is not pull-wake");
+        return;
+    }
+    enum sl_err err = check_token(hooks, hook, request);
+    if (err != SL_OK) {
+        sli_hooks_answer(request, err);
+        return;
+    }
+    bool releases = request->action == SL_HOOKS_RELEASE;
+    if (!releases && !apply_acks(hooks, hook, &request->body)) {
+        if (request->is_settled)
+            sli_hooks_answer(request, SL_ERR_INVALID_OFFSET);
+        else
+            sli_hooks_await_settled(hooks, request);
+        return;
+    }
+    hook->heard_generation = subscription->generation;
+    sl_subscription_on_callback(subscription, hooks->now.running_ms);
+    bool is_over = releases || request->body.done;
+    if (is_over)
+        sl_subscription_end_wake(subscription);
+    sli_hook_advance(hooks, hook);
+    sli_hooks_touch(hooks, hook);
+    if (!releases)
+        sl_buffer_printf(&request->text, "{\"ok\":true,\"next_wake\":%s}",
+                         is_over && subscription->phase != SL_SUBSCRIPTION_IDLE ? "true" : "false");
+    sli_hooks_answer_durable(hooks, hook, request);
+}
+
+/* ---- the rest ---- */
+
+static void on_delete(struct sl_hooks *hooks, struct sli_hook *hook,
+                      struct sl_hooks_request *request)
+{
+    hook->is_ending = true;
+    sl_link_append(&hook->store.waiting, &request->link);
+    sli_hooks_touch(hooks, hook);
+}
+
+static void on_list(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    uint64_t cursor = request->cursor;
+    bool first = true;
+    sl_buffer_append_text(&request->text, "{\"subscriptions\":[");
+    for (unsigned i = 0; i < LIST_BUCKETS_MAX && hooks->registry.subscriptions.count > 0; i++) {
+        struct sl_table_node *node = sl_table_walk(&hooks->registry.subscriptions, &cursor);
+        for (; node != NULL; node = node->next) {
+            if (!first)
+                sl_buffer_append_text(&request->text, ",");
+            first = false;
+            sl_subscription_append_summary(SL_OBJECT(node, struct sl_subscription, node),
+                                           hooks->now.running_ms, &request->text);
+        }
+        if (cursor == 0)
+            break;
+    }
+    sl_buffer_printf(&request->text, "],\"next_cursor\":\"%" PRIu64 "\"}", cursor);
+    sli_hooks_answer(request, SL_OK);
+}
+
+static void on_jwks(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    sl_keys_append_jwks(hooks->keys, hooks->now.wall_ms, &request->text);
+    sli_hooks_answer(request, SL_OK);
+}
+
+/* There is no subscription of this id. */
+static void on_missing(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    if (request->action == SL_HOOKS_PUT)
+        on_put(hooks, request);
+    else if (request->action == SL_HOOKS_DELETE)
+        sli_hooks_answer(request, SL_OK);
+    else
+        sli_hooks_answer(request, SL_ERR_SUBSCRIPTION_NOT_FOUND);
+}
+
+static void on_found(struct sl_hooks *hooks, struct sli_hook *hook,
+                     struct sl_hooks_request *request)
+{
+    switch (request->action) {
+    case SL_HOOKS_PUT:
+        on_put_again(hooks, hook, request);
+        break;
+    case SL_HOOKS_GET:
+        answer_view(hooks, hook, request);
+        break;
+    case SL_HOOKS_DELETE:
+        on_delete(hooks, hook, request);
+        break;
+    case SL_HOOKS_ADD:
+        on_add(hooks, hook, request);
+        break;
+    case SL_HOOKS_REMOVE:
+        on_remove(hooks, hook, request);
+        break;
+    case SL_HOOKS_CLAIM:
+        on_claim(hooks, hook, request);
+        break;
+    case SL_HOOKS_CALLBACK:
+    case SL_HOOKS_ACK:
+    case SL_HOOKS_RELEASE:
+        on_ack(hooks, hook, request);
+        break;
+    case SL_HOOKS_JWKS:
+    case SL_HOOKS_LIST:
+        SL_ASSERT(false); /* are of no subscription */
+        break;
+    }
+}
+
+void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    if (request->action == SL_HOOKS_JWKS) {
+        on_jwks(hooks, request);
+        return;
+    }
+    if (request->action == SL_HOOKS_LIST) {
+        on_list(hooks, request);
+        return;
+    }
+    struct sl_subscription *subscription = sl_registry_find(&hooks->registry, request->id);
+    struct sli_hook *hook = subscription == NULL ? NULL : sli_hook_of(subscription);
+    if (hook == NULL)
+        on_missing(hooks, request);
+    else if (hook->job != NULL || !hook->is_made || hook->is_ending)
+        sl_link_append(&hook->parked, &request->link);
+    else
+        on_found(hooks, hook, request);
+}

@@ -1,0 +1,245 @@
+/*
+ * What follows from the state of a subscription: it wakes, its state is written, and then what the
+ * wake is about is sent: a webhook by the courier, or an event into its wake stream.
+ */
+#include "base/assert.h"
+#include "base/random.h"
+#include "hooks/hooks_internal.h"
+
+/* ---- state ---- */
+
+/* A lease that runs out while the receiver has not answered is a failure like any other. */
+static void end_lease(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    sl_metrics_add(hooks->metrics, SL_METRIC_LEASES_EXPIRED, 1);
+    if (!sl_delivery_is_idle(&hook->delivery) &&
+        hook->delivery_generation == subscription->generation) {
+        sl_courier_cancel(hooks->courier, &hook->delivery);
+        if (hook->heard_generation != subscription->generation) {
+            sl_metrics_add(hooks->metrics, SL_METRIC_DELIVERY_FAILED, 1);
+            sl_subscription_on_failed(subscription, hooks->now.running_ms, sl_random_u64());
+        }
+    }
+    sl_subscription_end_wake(subscription);
+}
+
+void sli_hook_advance(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    uint64_t now_ms = hooks->now.running_ms;
+    uint8_t random[SL_WAKE_RANDOM_SIZE];
+    if (sl_subscription_lease_is_over(subscription, now_ms))
+        end_lease(hooks, hook);
+    if (sl_subscription_is_idle_wake(subscription))
+        sl_subscription_end_wake(subscription);
+    if (sl_subscription_may_wake(subscription, now_ms)) {
+        sl_random_bytes(random, sizeof(random));
+        sl_subscription_wake(subscription, random);
+        sl_metrics_add(hooks->metrics, SL_METRIC_WAKES, 1);
+    }
+    SL_ASSERT_SLOW((sl_subscription_check(subscription), true));
+}
+
+void sli_hook_make_token(struct sl_hooks *hooks, const struct sli_hook *hook, char *out)
+{
+    const struct sl_subscription *subscription = &hook->subscription;
+    struct sl_token token = {
+        .incarnation = subscription->incarnation,
+        .generation = subscription->generation,
+        .expires_at_ms = hooks->now.wall_ms + (int64_t)subscription->config.lease_ms,
+    };
+    sl_token_format(sl_keys_token_secret(hooks->keys), sl_buffer_bytes(&subscription->id), &token,
+                    out);
+}
+
+/* ---- webhooks ---- */
+
+static struct sli_hook *hook_of(struct sl_delivery *delivery)
+{
+    return SL_OBJECT(delivery, struct sli_hook, delivery);
+}
+
+void sli_hooks_on_delivery_start(void *context, struct sl_delivery *delivery,
+                                 struct sl_buffer *body)
+{
+    struct sl_hooks *hooks = context;
+    struct sli_hook *hook = hook_of(delivery);
+    struct sl_bytes root = hooks->setup.public_root;
+    char token[SL_TOKEN_SIZE];
+    if (root.size == 0)
+        root = sl_buffer_bytes(&hook->subscription.root);
+    sl_subscription_extend_lease(&hook->subscription, hooks->now.running_ms);
+    sli_hook_make_token(hooks, hook, token);
+    sl_subscription_append_webhook(&hook->subscription, root, sl_bytes(token, sizeof(token)), body);
+    sli_hooks_touch(hooks, hook);
+}
+
+/* What became of a webhook counts for its own wake only. */
+void sli_hooks_on_delivery_done(void *context, struct sl_delivery *delivery,
+                                const struct sl_delivery_result *result)
+{
+    struct sl_hooks *hooks = context;
+    struct sli_hook *hook = hook_of(delivery);
+    struct sl_subscription *subscription = &hook->subscription;
+    bool is_delivered = result->status >= 200 && result->status < 300;
+    bool is_current = subscription->phase == SL_SUBSCRIPTION_WAKING &&
+                      subscription->generation == hook->delivery_generation;
+    sl_metrics_add(hooks->metrics, is_delivered ? SL_METRIC_DELIVERED : SL_METRIC_DELIVERY_FAILED,
+                   1);
+    sli_hooks_touch(hooks, hook);
+    if (is_current && is_delivered)
+        sl_subscription_on_delivered(subscription, sl_control_says_done(result->body));
+    else if (is_current && hook->heard_generation != subscription->generation)
+        sl_subscription_on_failed(subscription, hooks->now.running_ms, sl_random_u64());
+}
+
+static void send_webhook(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    if (!sl_delivery_is_idle(&hook->delivery))
+        return; /* the receiver is busy with an older wake: when that has ended */
+    if (subscription->retry_count > 0)
+        sl_metrics_add(hooks->metrics, SL_METRIC_DELIVERY_RETRIES, 1);
+    subscription->issued = true;
+    hook->delivery_generation = subscription->generation;
+    sl_courier_send(hooks->courier, &hook->delivery);
+}
+
+/* One that waits for its turn, and whose wake is over. */
+static void drop_stale_webhook(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    const struct sl_subscription *subscription = &hook->subscription;
+    bool is_waiting = !sl_delivery_is_idle(&hook->delivery) && hook->delivery.slot == NULL;
+    if (is_waiting && (subscription->phase != SL_SUBSCRIPTION_WAKING ||
+                       subscription->generation != hook->delivery_generation))
+        sl_courier_cancel(hooks->courier, &hook->delivery);
+}
+
+/* ---- wake events ---- */
+
+static bool is_event_current(const struct sli_hook *hook)
+{
+    return hook->subscription.phase == SL_SUBSCRIPTION_WAKING &&
+           hook->subscription.generation == hook->event_generation && !hook->is_ending;
+}
+
+/* A stream that takes no events loses them; whatever else went wrong may go by. */
+static void end_event(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err err)
+{
+    bool is_lost = err == SL_ERR_NOT_FOUND || err == SL_ERR_GONE || err == SL_ERR_STREAM_CLOSED ||
+                   err == SL_ERR_CONTENT_TYPE_MISMATCH;
+    sl_session_put(hooks->session, &hook->event_op);
+    sli_hooks_touch(hooks, hook);
+    if (err == SL_OK)
+        sl_metrics_add(hooks->metrics, SL_METRIC_WAKE_EVENTS, 1);
+    else if (is_lost)
+        sl_metrics_add(hooks->metrics, SL_METRIC_WAKE_EVENTS_LOST, 1);
+    else if (is_event_current(hook))
+        sl_subscription_on_failed(&hook->subscription, hooks->now.running_ms, sl_random_u64());
+}
+
+static void on_event_written(struct sl_hooks *hooks, struct sli_completion *completion,
+                             struct sl_operation *op)
+{
+    end_event(hooks, SL_OBJECT(completion, struct sli_hook, event_done), op->err);
+}
+
+/* The wake stream is there, and says in which form it takes events. */
+static void on_event_head(struct sl_hooks *hooks, struct sli_completion *completion,
+                          struct sl_operation *op)
+{
+    struct sli_hook *hook = SL_OBJECT(completion, struct sli_hook, event_done);
+    if (op->err != SL_OK || !is_event_current(hook)) {
+        end_event(hooks, hook, op->err);
+        return;
+    }
+    const struct sl_stream_view *view = &op->stream;
+    sl_buffer_clear(&hook->event);
+    sl_buffer_append(&hook->event, view->content_type, view->content_type_size);
+    size_t type_size = hook->event.size;
+    sl_subscription_append_event(&hook->subscription, hooks->now.wall_ms, &hook->event);
+    hook->event_part = sl_bytes_from(sl_buffer_bytes(&hook->event), type_size);
+    sl_session_put(hooks->session, &hook->event_op);
+    hook->event_done.on_done = on_event_written;
+    hook->event_op = sli_hooks_take(hooks, SL_OPERATION_APPEND, &hook->event_done);
+    struct sl_append *append = &hook->event_op->u.append;
+    append->name = hook->subscription.config.wake_stream;
+    append->content_type = sl_bytes(hook->event.data, type_size);
+    append->parts = &hook->event_part;
+    append->part_count = 1;
+    sl_session_submit(hooks->session, hook->event_op);
+}
+
+static void send_event(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    if (hook->event_op != NULL)
+        return; /* that of an older wake: when it has ended */
+    hook->subscription.issued = true;
+    hook->event_generation = hook->subscription.generation;
+    hook->event_done.on_done = on_event_head;
+    hook->event_op = sli_hooks_take(hooks, SL_OPERATION_HEAD, &hook->event_done);
+    hook->event_op->u.head.name = hook->subscription.config.wake_stream;
+    sl_session_submit(hooks->session, hook->event_op);
+}
+
+/* ---- all together ---- */
+
+static void set_timer(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    uint64_t deadline_ms = sl_subscription_deadline(&hook->subscription);
+    if (hook->store.is_failing && hook->store.retry_ms < deadline_ms)
+        deadline_ms = hook->store.retry_ms;
+    /* What could have been done by now was done; the rest waits for something else. */
+    if (deadline_ms != UINT64_MAX && deadline_ms > hooks->now.running_ms)
+        sl_timer_set(&hooks->wheel, &hook->timer, deadline_ms);
+    else
+        sl_timer_clear(&hook->timer);
+}
+
+static void settle_ending(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    sl_courier_cancel(hooks->courier, &hook->delivery);
+    if (hook->event_op == NULL && sli_store_end(hooks, hook))
+        sli_hooks_remove(hooks, &hook);
+    else if (hook->store.is_failing)
+        sl_timer_set(&hooks->wheel, &hook->timer, hook->store.retry_ms);
+}
+
+static void unpark(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    struct sl_link requests;
+    sl_link_init(&requests);
+    sl_link_splice_back(&requests, &hook->parked);
+    for (struct sl_link *link; (link = sl_link_first(&requests)) != NULL;) {
+        sl_link_remove(link);
+        sli_hooks_handle(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
+    }
+}
+
+void sli_hooks_settle(struct sl_hooks *hooks, struct sli_hook *hook)
+{
+    struct sl_subscription *subscription = &hook->subscription;
+    if (hook->is_ending) {
+        settle_ending(hooks, hook);
+        return;
+    }
+    if (hook->is_made) {
+        if (hook->job == NULL)
+            unpark(hooks, hook);
+        if (hook->is_ending)
+            return; /* it is to be settled again */
+        sli_hook_advance(hooks, hook);
+        sl_registry_note_pending(&hooks->registry, subscription, hooks->now.running_ms);
+        drop_stale_webhook(hooks, hook);
+    }
+    sli_store_write(hooks, hook);
+    if (hook->is_made && sl_subscription_wants_issue(subscription, hooks->now.running_ms) &&
+        hook->durable_generation == subscription->generation) {
+        if (subscription->config.is_webhook)
+            send_webhook(hooks, hook);
+        else
+            send_event(hooks, hook);
+    }
+    set_timer(hooks, hook);
+}

@@ -1,0 +1,222 @@
+#include "hooks/registry.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "protocol/json_value.h"
+
+/* The patterns that begin with the same literal segments. */
+struct group {
+    struct sl_table_node node;
+    struct sl_link subscriptions; /* by of_index */
+    size_t prefix_size;           /* bytes of prefix */
+    char prefix[1];               /* segments joined by '/'; allocated behind */
+};
+
+void sl_registry_init(struct sl_registry *registry, size_t cursors_max)
+{
+    *registry = (struct sl_registry){ .cursors_max = cursors_max };
+    sl_random_bytes(&registry->key, sizeof(registry->key));
+    sl_link_init(&registry->pending);
+}
+
+/* Any node of a table that is not empty. */
+static struct sl_table_node *any_of(const struct sl_table *table)
+{
+    for (size_t i = 0; i < table->buckets; i++)
+        if (sl_table_at(table, i) != NULL)
+            return sl_table_at(table, i);
+    return NULL;
+}
+
+void sl_registry_deinit(struct sl_registry *registry)
+{
+    struct sl_table_node *node;
+    while ((node = any_of(&registry->subscriptions)) != NULL) {
+        struct sl_subscription *subscription = SL_OBJECT(node, struct sl_subscription, node);
+        sl_registry_remove(registry, &subscription);
+    }
+    SL_ASSERT(registry->cursor_count == 0);
+    sl_table_deinit(&registry->subscriptions);
+    sl_table_deinit(&registry->streams);
+    sl_table_deinit(&registry->patterns);
+}
+
+/* ---- patterns ---- */
+
+static struct group *find_group(const struct sl_registry *registry, struct sl_bytes prefix,
+                                uint64_t hash)
+{
+    struct sl_table_node *node = sl_table_bucket(&registry->patterns, hash);
+    for (; node != NULL; node = node->next) {
+        struct group *group = SL_OBJECT(node, struct group, node);
+        if (node->hash == hash &&
+            sl_bytes_equal(sl_bytes(group->prefix, group->prefix_size), prefix))
+            return group;
+    }
+    return NULL;
+}
+
+static void add_pattern(struct sl_registry *registry, struct sl_subscription *subscription)
+{
+    struct sl_bytes prefix = sl_glob_prefix(subscription->glob);
+    uint64_t hash = sl_hash(&registry->key, prefix);
+    struct group *group = find_group(registry, prefix, hash);
+    if (group == NULL) {
+        group = sl_memory_alloc(sizeof(*group) + prefix.size);
+        group->prefix_size = prefix.size;
+        if (prefix.size > 0)
+            memcpy(group->prefix, prefix.data, prefix.size);
+        sl_link_init(&group->subscriptions);
+        sl_table_insert(&registry->patterns, &group->node, hash);
+    }
+    sl_link_append(&group->subscriptions, &subscription->of_index);
+}
+
+static void remove_pattern(struct sl_registry *registry, struct sl_subscription *subscription)
+{
+    struct sl_bytes prefix = sl_glob_prefix(subscription->glob);
+    struct group *group = find_group(registry, prefix, sl_hash(&registry->key, prefix));
+    sl_link_remove(&subscription->of_index);
+    if (!sl_link_is_empty(&group->subscriptions))
+        return;
+    sl_table_remove(&registry->patterns, &group->node);
+    sl_memory_free(group);
+}
+
+static void match_group(const struct sl_registry *registry, struct sl_bytes prefix,
+                        struct sl_bytes name,
+                        void (*each)(void *context, struct sl_subscription *subscription),
+                        void *context)
+{
+    const struct group *group = find_group(registry, prefix, sl_hash(&registry->key, prefix));
+    if (group == NULL)
+        return;
+    const struct sl_link *head = &group->subscriptions;
+    for (struct sl_link *link = head->next; link != head; link = link->next) {
+        struct sl_subscription *subscription = SL_OBJECT(link, struct sl_subscription, of_index);
+        if (sl_glob_matches(subscription->glob, name))
+            each(context, subscription);
+    }
+}
+
+void sl_registry_match(const struct sl_registry *registry, struct sl_bytes name,
+                       void (*each)(void *context, struct sl_subscription *subscription),
+                       void *context)
+{
+    if (registry->patterns.count == 0)
+        return;
+    match_group(registry, sl_bytes(name.data, 0), name, each, context);
+    for (size_t i = 1; i <= name.size; i++)
+        if (i == name.size || name.data[i] == '/')
+            match_group(registry, sl_bytes(name.data, i), name, each, context);
+}
+
+/* ---- subscriptions ---- */
+
+struct sl_subscription *sl_registry_find(const struct sl_registry *registry, struct sl_bytes id)
+{
+    uint64_t hash = sl_hash(&registry->key, id);
+    struct sl_table_node *node = sl_table_bucket(&registry->subscriptions, hash);
+    for (; node != NULL; node = node->next) {
+        struct sl_subscription *subscription = SL_OBJECT(node, struct sl_subscription, node);
+        if (node->hash == hash && sl_bytes_equal(sl_buffer_bytes(&subscription->id), id))
+            return subscription;
+    }
+    return NULL;
+}
+
+void sl_registry_add(struct sl_registry *registry, struct sl_subscription *subscription)
+{
+    struct sl_bytes id = sl_buffer_bytes(&subscription->id);
+    SL_ASSERT(sl_registry_find(registry, id) == NULL);
+    sl_table_insert(&registry->subscriptions, &subscription->node, sl_hash(&registry->key, id));
+    if (subscription->glob != NULL)
+        add_pattern(registry, subscription);
+}
+
+void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **subscription)
+{
+    struct sl_subscription *last = *subscription;
+    *subscription = NULL;
+    for (struct sl_link *link; (link = sl_link_first(&last->cursors)) != NULL;) {
+        struct sl_cursor *cursor = SL_OBJECT(link, struct sl_cursor, of_subscription);
+        sl_registry_unlink(registry, &cursor);
+    }
+    if (last->glob != NULL)
+        remove_pattern(registry, last);
+    sl_registry_note_pending(registry, last, 0);
+    sl_table_remove(&registry->subscriptions, &last->node);
+    sl_subscription_deinit(last);
+    sl_memory_free(last);
+}
+
+void sl_registry_note_pending(struct sl_registry *registry, struct sl_subscription *subscription,
+                              uint64_t now_ms)
+{
+    bool is_listed = sl_link_is_linked(&subscription->of_pending);
+    if (is_listed && subscription->pending_count == 0) {
+        sl_link_remove(&subscription->of_pending);
+        registry->pending_count--;
+    } else if (!is_listed && subscription->pending_count > 0) {
+        subscription->pending_since_ms = now_ms;
+        sl_link_append(&registry->pending, &subscription->of_pending);
+        registry->pending_count++;
+    }
+}
+
+/* ---- streams and cursors ---- */
+
+struct sl_followed *sl_registry_find_stream(const struct sl_registry *registry,
+                                            struct sl_bytes name)
+{
+    uint64_t hash = sl_hash(&registry->key, name);
+    struct sl_table_node *node = sl_table_bucket(&registry->streams, hash);
+    for (; node != NULL; node = node->next) {
+        struct sl_followed *stream = SL_OBJECT(node, struct sl_followed, node);
+        if (node->hash == hash && sl_bytes_equal(sl_followed_name(stream), name))
+            return stream;
+    }
+    return NULL;
+}
+
+static struct sl_followed *add_stream(struct sl_registry *registry, struct sl_bytes name)
+{
+    struct sl_followed *stream = sl_memory_alloc(sizeof(*stream) + name.size);
+    *stream = (struct sl_followed){ .name_size = (uint16_t)name.size };
+    memcpy(stream->name, name.data, name.size);
+    sl_link_init(&stream->cursors);
+    sl_table_insert(&registry->streams, &stream->node, sl_hash(&registry->key, name));
+    return stream;
+}
+
+struct sl_cursor *sl_registry_link(struct sl_registry *registry,
+                                   struct sl_subscription *subscription, struct sl_bytes name)
+{
+    struct sl_followed *stream = sl_registry_find_stream(registry, name);
+    struct sl_cursor *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
+    if (cursor != NULL)
+        return cursor;
+    if (registry->cursor_count == registry->cursors_max)
+        return NULL;
+    registry->cursor_count++;
+    if (stream == NULL)
+        stream = add_stream(registry, name);
+    return sl_cursor_create(subscription, stream);
+}
+
+void sl_registry_unlink(struct sl_registry *registry, struct sl_cursor **cursor)
+{
+    struct sl_followed *stream = (*cursor)->stream;
+    struct sl_buffer *unlinked = &(*cursor)->subscription->unlinked;
+    if ((*cursor)->is_placed) {
+        sl_buffer_append_text(unlinked, unlinked->size > 0 ? "," : "");
+        sl_json_append_string(unlinked, sl_followed_name(stream));
+    }
+    sl_cursor_destroy(cursor);
+    registry->cursor_count--;
+    if (stream->cursor_count > 0)
+        return;
+    sl_table_remove(&registry->streams, &stream->node);
+    sl_memory_free(stream);
+}
