@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "http/connection.h"
+#include "http/control_request.h"
 #include "http/live.h"
 
 enum {
@@ -209,7 +210,7 @@ static int32_t sleep_ms(struct sl_acceptor *acceptor)
 static bool is_drained(const struct sl_acceptor *acceptor)
 {
     return acceptor->draining && acceptor->connection_count == 0 &&
-           sl_session_pending(acceptor->session) == 0;
+           sl_session_pending(acceptor->session) == 0 && acceptor->control_count == 0;
 }
 
 static void start(struct sl_acceptor *acceptor)
@@ -229,6 +230,8 @@ static void start(struct sl_acceptor *acceptor)
     acceptor->accept_context =
         (h2o_accept_ctx_t){ .ctx = &acceptor->h2o, .hosts = shared->config->hosts };
     h2o_multithread_register_receiver(acceptor->h2o.queue, &acceptor->control, on_control);
+    h2o_multithread_register_receiver(acceptor->h2o.queue, &acceptor->answered,
+                                      sl_control_on_answered);
     acceptor->session_sock = h2o_evloop_socket_create(
         acceptor->h2o.loop, dup(sl_session_fd(acceptor->session)), H2O_SOCKET_FLAG_DONT_READ);
     acceptor->session_sock->data = acceptor;
@@ -273,6 +276,7 @@ static void stop(struct sl_acceptor *acceptor)
     h2o_socket_close(acceptor->session_sock);
     sl_session_close(&acceptor->session);
     h2o_multithread_unregister_receiver(acceptor->h2o.queue, &acceptor->control);
+    h2o_multithread_unregister_receiver(acceptor->h2o.queue, &acceptor->answered);
     h2o_evloop_run(loop, 0); /* frees the sockets that were closed */
     h2o_context_dispose(&acceptor->h2o);
     sl_memory_free(queue); /* closed by h2o, but not freed */

@@ -87,6 +87,8 @@ struct sl_acceptor {
     bool asleep;                               /* h2o may wait: the clocks stand still */
     h2o_multithread_receiver_t control;        /* how main talks to this thread */
     h2o_multithread_message_t drain_message;   /* the one thing it has to say */
+    h2o_multithread_receiver_t answered;       /* how the hooks give requests back */
+    unsigned control_count;                    /* requests that the hooks have */
     struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
     struct sl_alarm housekeeping_alarm;        /* every 100 ms while there are connections */
     uint64_t stalls_checked_ms;                /* running clock: last look for stalled readers */

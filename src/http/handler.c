@@ -4,6 +4,7 @@
 #include "http/admin.h"
 #include "http/catch_up.h"
 #include "http/connection.h"
+#include "http/control_request.h"
 #include "http/live.h"
 #include "http/reply.h"
 #include "http/stream_request.h"
@@ -20,41 +21,13 @@ SL_STATIC_ASSERT((int)SL_HEADERS_MAX == H2O_MAX_HEADERS, "h2o refuses more itsel
     "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, "      \
     "stream-closed, producer-id, producer-epoch, producer-seq, stream-forked-from, "               \
     "stream-fork-offset, stream-fork-sub-offset"
-#define RESERVED_BODY                                                                              \
-    "{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"there is no such endpoint\"}}"
-
-enum method {
-    METHOD_GET,
-    METHOD_HEAD,
-    METHOD_PUT,
-    METHOD_POST,
-    METHOD_DELETE,
-    METHOD_OPTIONS,
-    METHOD_OTHER,
-};
-
 /* A request target, taken apart; borrowed from the request. */
 struct target {
     struct sl_bytes authority; /* of absolute-form, else of Host; empty: there is none */
     struct sl_bytes path;      /* raw, without the query */
     struct sl_bytes query;     /* after the '?' */
+    struct sl_bytes raw_name;  /* of path: what is below the stream root */
 };
-
-static enum method method_of(h2o_iovec_t method)
-{
-    static const struct {
-        const char *name;
-        size_t size;
-    } names[] = {
-        [METHOD_GET] = { H2O_STRLIT("GET") },       [METHOD_HEAD] = { H2O_STRLIT("HEAD") },
-        [METHOD_PUT] = { H2O_STRLIT("PUT") },       [METHOD_POST] = { H2O_STRLIT("POST") },
-        [METHOD_DELETE] = { H2O_STRLIT("DELETE") }, [METHOD_OPTIONS] = { H2O_STRLIT("OPTIONS") },
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (method.len == names[i].size && memcmp(method.base, names[i].name, method.len) == 0)
-            return (enum method)i;
-    return METHOD_OTHER;
-}
 
 static enum sl_err parse_target(h2o_req_t *req, bool has_host, struct target *target)
 {
@@ -133,15 +106,6 @@ static void answer_options(struct sl_exchange *exchange)
     sl_reply_finish(exchange, NULL, 0);
 }
 
-static void answer_reserved(struct sl_exchange *exchange)
-{
-    struct sl_bytes body = sl_bytes(RESERVED_BODY, sizeof RESERVED_BODY - 1);
-
-    sl_reply_begin(exchange, 404, "no-store");
-    sl_reply_header(exchange, "Content-Type", sl_bytes_of("application/json"));
-    sl_reply_finish(exchange, &body, 1);
-}
-
 static void answer_method_not_allowed(struct sl_exchange *exchange, const char *allow)
 {
     sl_reply_problem_begin(exchange, SL_ERR_METHOD_NOT_ALLOWED);
@@ -167,46 +131,47 @@ static void answer_get(struct sl_exchange *exchange, struct sl_bytes query)
     sl_live_start(exchange->acceptor->live, exchange);
 }
 
-static void answer_stream(struct sl_exchange *exchange, enum method method, struct sl_bytes query)
+static void answer_stream(struct sl_exchange *exchange, enum sl_method method,
+                          struct sl_bytes query)
 {
     sl_connection_watch(exchange->connection);
     switch (method) {
-    case METHOD_GET:
+    case SL_METHOD_GET:
         answer_get(exchange, query);
         return;
-    case METHOD_HEAD:
+    case SL_METHOD_HEAD:
         exchange->operation = SL_METRIC_OPERATION_HEAD;
         sl_stream_request_head(exchange);
         return;
-    case METHOD_PUT:
+    case SL_METHOD_PUT:
         exchange->operation = SL_METRIC_OPERATION_CREATE;
         sl_stream_request_create(exchange);
         return;
-    case METHOD_POST:
+    case SL_METHOD_POST:
         exchange->operation = SL_METRIC_OPERATION_APPEND;
         sl_stream_request_append(exchange);
         return;
-    case METHOD_DELETE:
+    case SL_METHOD_DELETE:
         exchange->operation = SL_METRIC_OPERATION_DELETE;
         sl_stream_request_delete(exchange);
         return;
-    case METHOD_OPTIONS:
-    case METHOD_OTHER:
+    case SL_METHOD_OPTIONS:
+    case SL_METHOD_OTHER:
         answer_method_not_allowed(exchange, STREAM_METHODS);
         return;
     }
 }
 
-static void answer(struct sl_exchange *exchange, enum method method, struct sl_bytes query,
+static void answer(struct sl_exchange *exchange, enum sl_method method, const struct target *target,
                    enum sl_err err)
 {
-    bool is_get = method == METHOD_GET || method == METHOD_HEAD;
+    bool is_get = method == SL_METHOD_GET || method == SL_METHOD_HEAD;
 
     if (err == SL_ERR_RESERVED_NAME)
-        answer_reserved(exchange);
+        sl_control_request_start(exchange, method, target->raw_name);
     else if (exchange->name_size != 0)
-        answer_stream(exchange, method, query);
-    else if (err != SL_OK && method == METHOD_OTHER)
+        answer_stream(exchange, method, target->query);
+    else if (err != SL_OK && method == SL_METHOD_OTHER)
         answer_method_not_allowed(exchange, STREAM_METHODS);
     else if (err != SL_OK)
         sl_reply_problem(exchange, err);
@@ -214,6 +179,8 @@ static void answer(struct sl_exchange *exchange, enum method method, struct sl_b
         answer_method_not_allowed(exchange, ADMIN_METHODS);
     else if (sl_admin_is_path(exchange->path))
         sl_admin_answer(exchange);
+    else if (is_get && sl_control_is_list(exchange->path))
+        sl_control_request_list(exchange, target->query);
     else
         sl_reply_problem(exchange, SL_ERR_UNKNOWN_PATH);
 }
@@ -222,10 +189,9 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     struct sl_connection *connection = sl_connection_of(req);
     const struct sl_http_options *options = connection->acceptor->options;
-    enum method method = method_of(req->method);
+    enum sl_method method = sl_method_parse(sl_bytes(req->method.base, req->method.len));
     enum sl_err err = SL_OK;
     struct target target = { .path = { NULL, 0 } };
-    struct sl_bytes raw_name;
     char name[SL_NAME_SIZE_MAX];
     size_t name_size = 0;
     bool has_host;
@@ -237,11 +203,11 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
         req->http1_is_persistent = 0;
     if (strict)
         err = parse_target(req, has_host, &target);
-    if (strict && err == SL_OK && below_root(options->stream_root, target.path, &raw_name))
-        err = sl_stream_name_parse(raw_name, name, &name_size);
+    if (strict && err == SL_OK && below_root(options->stream_root, target.path, &target.raw_name))
+        err = sl_stream_name_parse(target.raw_name, name, &name_size);
 
     struct sl_exchange *exchange = sl_exchange_create(connection, req, sl_bytes(name, name_size));
-    exchange->head_only = method == METHOD_HEAD;
+    exchange->head_only = method == SL_METHOD_HEAD;
     exchange->path = target.path;
     exchange->authority = target.authority;
     exchange->body = sl_bytes(req->entity.base, req->entity.len);
@@ -250,10 +216,10 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
         sl_reply_problem(exchange, SL_ERR_BAD_REQUEST);
     } else if (exchange->body.size > options->body_size_max) {
         sl_reply_problem(exchange, SL_ERR_PAYLOAD_TOO_LARGE);
-    } else if (method == METHOD_OPTIONS) {
+    } else if (method == SL_METHOD_OPTIONS) {
         answer_options(exchange);
     } else {
-        answer(exchange, method, target.query, err);
+        answer(exchange, method, &target, err);
     }
     return 0;
 }

@@ -10,7 +10,8 @@
  *          target                        answered by
  *          any, with OPTIONS             here: 204 with the CORS headers
  *          <stream root>/<name>          stream_request.h, catch_up.h, live.h
- *          <stream root>/__ds[/...]      here: 404 as JSON, for every method
+ *          <stream root>/__ds[/...]      control_request.h, whatever the method
+ *          /subscriptions                control_request.h
  *          /healthz /readyz /metrics     admin.h
  *          anything else                 here: 404
  */

@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+struct sl_hooks;
+
 struct sl_http_options {
     struct sl_bytes stream_root;   /* "/v1/stream", no slash at the end */
     struct sl_bytes public_url;    /* "https://host" for Location; empty: the request's Host */
@@ -28,6 +30,7 @@ struct sl_http_options {
     unsigned connections_max;      /* over all acceptors */
     unsigned live_readers_max;     /* long-polls and SSE responses, over all acceptors */
     unsigned acceptors;            /* threads */
+    struct sl_hooks *hooks;        /* borrowed: subscriptions; NULL: there are none */
 };
 
 #ifdef __cplusplus

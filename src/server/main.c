@@ -109,13 +109,15 @@ static void wait_for_signal(const sigset_t *signals)
     sigprocmask(SIG_UNBLOCK, signals, NULL);
 }
 
-static int run(struct sl_server_options *options, struct sl_engine *engine,
-               struct sl_metrics_registry *registry, const sigset_t *signals)
+/* Serves until a signal comes; the hooks, which were opened, begin when they can be called back. */
+static int run_front(struct sl_server_options *options, struct sl_engine *engine,
+                     struct sl_metrics_registry *registry, const sigset_t *signals)
 {
     struct sl_front *front = sl_front_start(engine, registry, &options->http, options->addresses,
                                             options->address_count);
     if (front == NULL)
         return SL_EXIT_USAGE;
+    sl_hooks_start(options->http.hooks);
     for (unsigned i = 0; i < options->address_count; i++)
         printf("sluice ready on %s\n", sl_front_url(front, i));
     fflush(stdout);
@@ -123,6 +125,21 @@ static int run(struct sl_server_options *options, struct sl_engine *engine,
     sl_front_drain(front);
     sl_front_destroy(&front);
     return SL_EXIT_CLEAN;
+}
+
+static int run(struct sl_server_options *options, struct sl_engine *engine,
+               struct sl_metrics_registry *registry, const sigset_t *signals)
+{
+    options->hooks.engine = engine;
+    options->hooks.registry = registry;
+    enum sl_err err = sl_hooks_open(&options->hooks, &options->http.hooks);
+    if (err != SL_OK) {
+        fprintf(stderr, "sluice: the subscriptions do not start: %s\n", sl_err_text(err));
+        return (int)sl_exit_code_of(err);
+    }
+    int code = run_front(options, engine, registry, signals);
+    sl_hooks_stop(&options->http.hooks);
+    return code;
 }
 
 /* --exit-on-io-error: a supervisor is to start another one. What is durable is on the disk. */

@@ -21,6 +21,7 @@ enum {
 enum type {
     TYPE_FLAG,      /* bool: true, false, 1 or 0; alone on the command line */
     TYPE_ADDRESS,   /* one or more, between commas or repeated: addresses */
+    TYPE_CONFIG,    /* char *: not in the file itself */
     TYPE_TEXT,      /* char * */
     TYPE_DIRECTORY, /* char *: not empty */
     TYPE_ROOT,      /* char *: absolute path, no slash at its end */
@@ -72,7 +73,7 @@ static const struct option {
     { "stream-root", TYPE_ROOT, AT(stream_root), "/v1/stream", 0, 0, "PATH",
       "streams are at PATH/NAME" },
     { "public-url", TYPE_URL, AT(public_url), "", 0, 0, "URL",
-      "how clients call this server, for Location; default: as the request says" },
+      "how clients call this server, for Location and webhooks; default: as the request says" },
     { "long-poll-timeout-ms", TYPE_NUMBER, AT(http.long_poll_timeout_ms), "30000", 1, 3600000, "MS",
       "a long-poll without data is answered after this time" },
     { "sse-lifetime-ms", TYPE_NUMBER, AT(http.sse_lifetime_ms), "60000", 0, 86400000, "MS",
@@ -100,7 +101,19 @@ static const struct option {
       "CONNECTIONS", "more wait until others close" },
     { "live-readers-max", TYPE_UNSIGNED, AT(http.live_readers_max), "100000", 1, 10000000,
       "READERS", "more long-polls and SSE responses are refused" },
-    { "config", TYPE_TEXT, AT(config), "", 0, 0, "FILE",
+    { "allow-local-webhooks", TYPE_FLAG, AT(hooks.allow_local_webhooks), "false", 0, 0, "",
+      "webhooks may go to this machine, and by http; for development" },
+    { "webhook-ca-file", TYPE_TEXT, AT(webhook_ca_file), "", 0, 0, "FILE",
+      "certificates that receivers of webhooks are checked by; default: those of the system" },
+    { "webhook-timeout-ms", TYPE_UNSIGNED, AT(hooks.delivery_timeout_ms), "30000", 100, 600000,
+      "MS", "a receiver that has not answered a webhook by then has failed" },
+    { "webhooks-max", TYPE_UNSIGNED, AT(hooks.deliveries_max), "64", 1, 1024, "WEBHOOKS",
+      "under way at the same time; more wait" },
+    { "subscriptions-max", TYPE_UNSIGNED, AT(hooks.subscriptions_max), "100000", 1, 10000000,
+      "SUBSCRIPTIONS", "more are refused" },
+    { "subscription-links-max", TYPE_UNSIGNED, AT(hooks.links_max), "1000000", 1, 100000000,
+      "LINKS", "streams that all subscriptions link together; more are refused" },
+    { "config", TYPE_CONFIG, AT(config), "", 0, 0, "FILE",
       "lines of NAME = VALUE with the names of this list, # starts a comment" },
 };
 
@@ -216,6 +229,7 @@ static const char *set(struct sl_server_options *options, const struct option *o
         if (value.size == 0)
             return "the name of a directory";
         break;
+    case TYPE_CONFIG:
     case TYPE_TEXT:
         break;
     case TYPE_UNSIGNED:
@@ -279,7 +293,7 @@ static bool apply_line(struct sl_server_options *options, struct sl_bytes line, 
     size_t name_size = sign == NULL ? line.size : (size_t)(sign - line.data);
     struct sl_bytes name = sl_ascii_trim(sl_bytes(line.data, name_size));
     const struct option *option = find(name);
-    if (sign == NULL || option == NULL || option->type == TYPE_TEXT) {
+    if (sign == NULL || option == NULL || option->type == TYPE_CONFIG) {
         sl_buffer_printf(problem, "%s: \"%.*s\" is not NAME = VALUE with the name of an option",
                          source, (int)line.size, (const char *)line.data);
         return false;
@@ -479,6 +493,19 @@ static bool fits_into_log(const struct sl_server_options *options, struct sl_buf
     return false;
 }
 
+/* Where receivers of webhooks find the streams, if the option says how clients call this server. */
+static void set_public_root(struct sl_server_options *options)
+{
+    struct sl_buffer root = { NULL, 0, 0 };
+
+    if (*options->public_url != '\0') {
+        sl_buffer_append_text(&root, options->public_url);
+        sl_buffer_append_text(&root, options->stream_root);
+    }
+    set_text(&options->public_root, sl_buffer_bytes(&root));
+    sl_buffer_deinit(&root);
+}
+
 bool sl_server_options_init(struct sl_server_options *options, int argument_count,
                             char *const *arguments, char *const *environment,
                             struct sl_buffer *problem)
@@ -499,6 +526,11 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
         options->engine.data_directory = options->data_dir;
     options->http.stream_root = sl_bytes_of(options->stream_root);
     options->http.public_url = sl_bytes_of(options->public_url);
+    set_public_root(options);
+    options->hooks.public_root = sl_bytes_of(options->public_root);
+    options->hooks.data_directory = options->engine.data_directory;
+    if (*options->webhook_ca_file != '\0')
+        options->hooks.ca_file = options->webhook_ca_file;
     return true;
 }
 
@@ -508,6 +540,8 @@ void sl_server_options_deinit(struct sl_server_options *options)
     sl_memory_free(options->data_dir);
     sl_memory_free(options->stream_root);
     sl_memory_free(options->public_url);
+    sl_memory_free(options->public_root);
+    sl_memory_free(options->webhook_ca_file);
     sl_memory_free(options->config);
 }
 

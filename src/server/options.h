@@ -12,6 +12,7 @@
 #define SL_SERVER_OPTIONS_H
 
 #include "base/buffer.h"
+#include "hooks/hooks.h"
 #include "http/front.h"
 
 #ifdef __cplusplus
@@ -21,10 +22,13 @@ extern "C" {
 struct sl_server_options {
     struct sl_http_options http; /* its texts are those below */
     struct sl_engine_options engine;
+    struct sl_hooks_setup hooks;                   /* the same */
     const char *addresses[SL_FRONT_ADDRESSES_MAX]; /* owned; to listen on */
     unsigned address_count;                        /* 1 or more */
     char *stream_root;                             /* owned */
     char *public_url;                              /* owned */
+    char *public_root;                             /* owned; public_url with the root, or empty */
+    char *webhook_ca_file;                         /* owned; file name, or empty */
     char *config;                                  /* owned; file name, or empty */
     char *data_dir;                                /* owned; where streams are kept */
     bool memory;                                   /* asked for in-memory streams */
