@@ -122,8 +122,10 @@ class Reserved(WireTest):
                     self.assertTrue(error["code"] and error["message"])
 
     def test_everything_at_and_below_ds(self):
-        for name in ("__ds", "__ds/", "__ds/x", "__ds/subscriptions/a", "__ds/jwks.json", "__ds/a/b/c",
-                     "%5F_ds", "__d%73", "__ds?x=1", "__ds/..", "__ds//", "__ds/%00"):
+        for name in ("__ds", "__ds/", "__ds/x", "__ds/subscriptions", "__ds/subscriptions/",
+                     "__ds/subscriptions/a/", "__ds/subscriptions/a/x", "__ds/subscriptions/a/streams/",
+                     "__ds/subscriptions/a/claim/x", "__ds/jwks.json/", "__ds/a/b/c", "%5F_ds",
+                     "__d%73", "__ds?x=1", "__ds/..", "__ds//", "__ds/%00"):
             self.assertReserved(ROOT + name)
 
     def test_nothing_else(self):
