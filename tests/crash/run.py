@@ -17,6 +17,7 @@ SHORT = (
     ("faults.py", "--runs", "50", "--seconds", "45"),
     ("gating.py",),
     ("damage.py", "--runs", "40"),
+    ("subscriptions.py", "--cycles", "10"),
 )
 
 
