@@ -8,6 +8,7 @@ import dataclasses
 import functools
 
 from load import errors, metrics
+from subscribe import subscribe
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -180,6 +181,32 @@ def appends(p):
         "append-producers", "append of 256 B by 64 idempotent producers",
         ours_and_h2o(load(64, more="producers=1"), streams=one), ceiling="h2o-bare")
     yield streams_scenario(p)
+    yield subscriptions_scenario(p)
+
+
+def subscriptions_scenario(p):
+    """Every stream is linked by one of them. They wake at once, and nobody claims: that is what an
+    append costs more while the workers are busy."""
+    streams = p.streams(100_000)
+    load = f"append connections=256 streams={streams} size=256"
+    modes = ("memory", "durable")
+    return Scenario(
+        "append-subscribed", "append of 256 B by whether 10,000 subscriptions link the 100,000 "
+        "streams, 256 connections",
+        tuple(v for mode in modes for v in (
+            Variant("sluice", mode, load, "none", setup=(create(streams),)),
+            Variant("sluice", mode, load, "linked", setup=(create(streams),),
+                    measure=measure_subscribed))),
+        tuple(Bar(f"rate with subscriptions over that without, {mode}", "rate",
+                  f"sluice-{mode}/linked", f"sluice-{mode}/none", at_least=0.9)
+              for mode in modes),
+        keep=True)
+
+
+def measure_subscribed(variant, load, running, profile):
+    """The load, once each ten streams have their subscription; they stay for the rounds after."""
+    subscribe(running, profile.streams(100_000))
+    return measure(variant, load, running, profile)
 
 
 def streams_scenario(p):
