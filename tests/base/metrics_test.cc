@@ -105,10 +105,10 @@ TEST_F(Metrics, EveryStatusHasItsRowAndTheRestShareOne)
     sl_metrics_request(mine, SL_METRIC_OPERATION_OTHER, -1);
     auto found = rows();
     const std::string prefix = "sluice_requests_total{operation=\"other\",status=\"";
-    for (int status :
-         { 200, 201, 204, 304, 400, 403, 404, 405, 409, 410, 413, 414, 429, 500, 501, 503, 507 })
+    for (int status : { 200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 414, 429, 500,
+                        501, 503, 507 })
         EXPECT_EQ(found[prefix + std::to_string(status) + "\"}"], "1");
-    EXPECT_EQ(found[prefix + "other\"}"], std::to_string(1001 - 17));
+    EXPECT_EQ(found[prefix + "other\"}"], std::to_string(1001 - 18));
 }
 
 TEST_F(Metrics, EveryNameIsIntroducedOnceBeforeItsRows)
