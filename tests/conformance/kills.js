@@ -12,10 +12,10 @@ let created = new Set()
 /** What every older stream was before the kill that followed its creation. */
 const known = new Map()
 
-/** A fetch that remembers what it created. */
+/** A fetch that remembers the streams that it created; a subscription cannot be read to an end. */
 async function rememberingFetch(input, init) {
   const response = await request(input, init)
-  if (response.status === 201) created.add(response.url)
+  if (response.status === 201 && !response.url.includes("/__ds/")) created.add(response.url)
   return response
 }
 
