@@ -84,19 +84,25 @@ static bool parse_name(struct sl_bytes name, struct sl_bytes *id, uint64_t *numb
     return sl_number_parse(sl_bytes_from(name, slash), UINT64_MAX, number) && *number > 0;
 }
 
+/* A page comes in pieces, which may end inside a record: it has to be read to its end. */
 static enum sl_err read_all(struct sl_hooks *hooks, struct sl_bytes name, struct sl_buffer *text)
 {
     enum sl_err err;
-    uint64_t next = 0, tail = 0;
+    uint64_t id = 0, next = 0, page_end = 0, tail = 0;
     do {
         struct sl_operation *op = sl_session_take(hooks->session, SL_OPERATION_READ);
-        op->u.read.name = name;
-        op->u.read.from = SL_READ_FROM_OFFSET;
-        op->u.read.offset = next;
+        struct sl_read *read = &op->u.read;
+        read->name = name;
+        read->from = SL_READ_FROM_OFFSET;
+        read->offset = next;
+        read->id = id;
+        read->limit = next < page_end ? page_end : 0;
         err = sl_session_run(hooks->session, op);
-        for (uint32_t i = 0; i < op->u.read.slice_count && err == SL_OK; i++)
-            sl_buffer_append_bytes(text, op->u.read.slices[i]);
-        next = op->u.read.next;
+        for (uint32_t i = 0; i < read->slice_count && err == SL_OK; i++)
+            sl_buffer_append_bytes(text, read->slices[i]);
+        id = op->stream.id;
+        next = read->next;
+        page_end = read->page_end;
         tail = op->stream.tail;
         sl_session_put(hooks->session, &op);
     } while (err == SL_OK && next < tail);

@@ -500,6 +500,13 @@ class Restart(SubscriptionTest):
         self.more("a")
         self.assertEqual(self.claim()["generation"], 2)
 
+    def test_keeps_what_is_larger_than_a_piece_of_a_page(self):
+        self.subscribe(streams=[f"{self.name}/{n:0100}" for n in range(4000)])
+        before = self.cursors()
+        self.assertEqual(len(before), 4000)
+        self.crash()
+        self.assertEqual(self.cursors(), before)
+
     def test_wakes_for_what_is_pending(self):
         self.create(JSON, b"[]", ROOT + self.wake)
         self.subscribe()
