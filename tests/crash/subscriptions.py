@@ -27,6 +27,7 @@ STREAMS, WRITERS = 12, 2
 PATTERNS = ("load/*", "load/even/*", "**")
 LEASE_MS = 2000
 PATIENCE_S = 20
+LOOK_AGAIN_S = 0.02  # the list of subscriptions cannot be waited for
 
 
 def control(client, method, subscription, suffix="", body=None, bearer=None):
@@ -170,7 +171,7 @@ def check(client, subscription):
     while not is_woken(client, subscription):
         if time.monotonic() > deadline:
             raise AssertionError(f"{subscription.id} is pending, and nobody is woken")
-        time.sleep(0.02)
+        time.sleep(LOOK_AGAIN_S)
     return True
 
 
