@@ -156,6 +156,14 @@ static void start(struct sl_exchange *exchange, size_t content_length)
     h2o_start_response(req, &exchange->generator);
 }
 
+/* Bytes of a body are on their way, and the stall check begins anew. */
+static void count_sent(struct sl_exchange *exchange, size_t size)
+{
+    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
+    exchange->progress_ms = exchange->acceptor->now_ms;
+    exchange->acked_bytes = 0;
+}
+
 static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
                         h2o_send_state_t state)
 {
@@ -173,10 +181,8 @@ static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pie
         bufs[buf_count++] = h2o_iovec_init(pieces[i].data, pieces[i].size);
         size += pieces[i].size;
     }
-    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
+    count_sent(exchange, size);
     exchange->sending = true;
-    exchange->progress_ms = exchange->acceptor->now_ms;
-    exchange->acked_bytes = 0;
     if (state == H2O_SEND_STATE_FINAL) {
         exchange->ended = true;
         sl_connection_unwatch(exchange->connection);
@@ -277,9 +283,7 @@ bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *
         sl_reply_send(exchange, pieces, count, false);
         return false;
     }
-    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
-    exchange->progress_ms = exchange->acceptor->now_ms;
-    exchange->acked_bytes = 0;
+    count_sent(exchange, size);
     if ((size_t)sent == parts[0].iov_len + size + 2)
         return true;
     write_rest(exchange, parts, count + 2, (size_t)sent);
