@@ -219,7 +219,8 @@ static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err
 {
     struct sli_store *store = &hook->store;
     if (store->step == SLI_STORE_CREATE && store->number != 0) {
-        store->complete_size = store->size; /* the one that is there will do for now */
+        /* Records go on into the complete one, until that has grown as much again. */
+        store->complete_size = store->size;
         store->step = SLI_STORE_NONE;
         return;
     }
