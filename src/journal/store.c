@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "journal/encoding_internal.h"
 #include "journal/small_file.h"
 #include "journal/store_internal.h"
 
@@ -67,7 +68,7 @@ static enum sl_err refuse_disk(const char *path, int error, const char *reason)
     if (is_mistake(error))
         return refuse(path, SL_ERR_DATA_DIRECTORY, error, reason,
                       "name a directory that can be written, in one that is there");
-    return refuse(path, SL_ERR_STORAGE_FAILED, error, reason,
+    return refuse(path, sli_disk_err(error), error, reason,
                   "check the disk, the free space and who owns the directory");
 }
 

@@ -51,7 +51,7 @@ struct sl_store {
 /*
  * Sets *store, NULL on failure; what is wrong is logged with the path.
  * Errors: DATA_LOCKED, DATA_VERSION, DATA_CORRUPT, DATA_SHARDS (another number of shards is
- * stored), DATA_VOLATILE, DATA_KIND (a backup, or not one), STORAGE_FAILED.
+ * stored), DATA_VOLATILE, DATA_KIND (a backup, or not one), STORAGE_FAILED, DISK_FULL.
  */
 SL_NODISCARD enum sl_err sl_store_open(const struct sl_store_setup *setup, struct sl_store **store);
 void sl_store_close(struct sl_store **store);
