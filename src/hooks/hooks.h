@@ -56,7 +56,8 @@ struct sl_hooks_setup {
     X(ACK, "a worker reports")                                                                     \
     X(RELEASE, "a worker gives the lease back")                                                    \
     X(JWKS, "the public keys")                                                                     \
-    X(LIST, "all subscriptions, a page at a time, for the operator")
+    X(LIST, "all subscriptions, a page at a time, for the operator")                               \
+    X(ROTATE, "another key to sign with, for the operator")
 
 enum sl_hooks_action {
 #define X(ACTION, what) SL_HOOKS_##ACTION,
@@ -77,10 +78,11 @@ struct sl_hooks_request {
     /* Called by the hooks' thread: the request is its asker's again. */
     void (*on_done)(struct sl_hooks_request *request);
     /* the answer */
-    enum sl_err err;       /* SL_OK, or what is wrong */
-    const char *message;   /* what is wrong, static text; NULL: as `err` says */
-    bool created;          /* PUT: it was not there */
-    struct sl_buffer text; /* owned by the asker: JSON; for an error: more members of its object */
+    enum sl_err err;     /* SL_OK, or what is wrong */
+    const char *message; /* what is wrong, static text; NULL: as `err` says */
+    bool created;        /* PUT: it was not there */
+    /* owned by the asker: JSON; ROTATE: the id of the new key; an error: more members of it */
+    struct sl_buffer text;
     /* the hooks' own */
     struct sl_link link;   /* in one of their lists */
     struct sli_hook *hook; /* borrowed: for which a job is under way */

@@ -295,6 +295,16 @@ static void on_jwks(struct sl_hooks *hooks, struct sl_hooks_request *request)
     sli_hooks_answer(request, SL_OK);
 }
 
+static void on_rotate(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    enum sl_err err = sl_keys_rotate(hooks->keys, hooks->now.wall_ms);
+    if (err == SL_ERR_OVERLOADED)
+        request->message = "as many keys as may be were retired within 24 hours: wait";
+    if (err == SL_OK)
+        sl_buffer_append_text(&request->text, sl_keys_id(hooks->keys));
+    sli_hooks_answer(request, err);
+}
+
 /* There is no subscription of this id. */
 static void on_missing(struct sl_hooks *hooks, struct sl_hooks_request *request)
 {
@@ -335,6 +345,7 @@ static void on_found(struct sl_hooks *hooks, struct sli_hook *hook,
         break;
     case SL_HOOKS_JWKS:
     case SL_HOOKS_LIST:
+    case SL_HOOKS_ROTATE:
         SL_ASSERT(false); /* are of no subscription */
         break;
     }
@@ -348,6 +359,10 @@ void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request)
     }
     if (request->action == SL_HOOKS_LIST) {
         on_list(hooks, request);
+        return;
+    }
+    if (request->action == SL_HOOKS_ROTATE) {
+        on_rotate(hooks, request);
         return;
     }
     struct sl_subscription *subscription = sl_registry_find(&hooks->registry, request->id);

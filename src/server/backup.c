@@ -87,16 +87,13 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
     return strchr((const char *)out->data, '\n') == NULL && out->size <= SL_PATH_SIZE_MAX;
 }
 
-static enum sl_exit_code judge_answer(struct sl_buffer *answer, const char *destination)
+static enum sl_exit_code judge_answer(const char *answer, const char *destination)
 {
     static const char in_use[] = "error DESTINATION_IN_USE";
-    sl_buffer_append(answer, "", 1);
-    const char *text = (const char *)answer->data;
-    if (strcmp(text, "ok") == 0)
+    if (strcmp(answer, "ok") == 0)
         return end(SL_OK, "backup complete", destination);
-    sl_tool_complain("%s: %s; the log of the server says more", destination,
-                     *text == '\0' ? "the server went away" : text);
-    return strncmp(text, in_use, strlen(in_use)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
+    sl_control_complain(destination, answer);
+    return strncmp(answer, in_use, strlen(in_use)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
 }
 
 /* Nobody serves the directory: this process does, for a moment. */
@@ -156,7 +153,7 @@ int sl_backup_main(int argument_count, char *const *arguments)
         const char *path = (const char *)destination.data;
         sl_buffer_printf(&request, "backup %s\n", path);
         code = sl_control_ask(words[0], sl_buffer_bytes(&request), &answer)
-                   ? judge_answer(&answer, path)
+                   ? judge_answer((const char *)answer.data, path)
                    : backup_alone(words[0], path);
         if (code == SL_EXIT_CLEAN && !no_check)
             code = check(path);

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "journal/vfs.h"
+#include "server/tool.h"
 
 enum {
     SOCKET_MODE = 0600,
@@ -25,11 +26,21 @@ enum {
 #define SOCKET_NAME "control.sock"
 
 struct sl_control {
-    struct sl_engine *engine; /* borrowed */
-    struct sl_thread *thread; /* owned */
-    int directory;            /* owned: of the data directory */
-    int listener;             /* owned */
-    int stop[2];              /* owned: the thread ends when [0] is readable */
+    struct sl_engine *engine;      /* borrowed */
+    struct sl_hooks *hooks;        /* borrowed */
+    struct sl_thread *thread;      /* owned */
+    int directory;                 /* owned: of the data directory */
+    int listener;                  /* owned */
+    int stop[2];                   /* owned: the thread ends when [0] is readable */
+    struct sl_mutex *mutex;        /* owned; guards is_answered of a question */
+    struct sl_condition *answered; /* owned */
+};
+
+/* A question to the hooks, whose thread answers. */
+struct question {
+    struct sl_hooks_request request; /* what is asked, and the answer */
+    struct sl_control *control;      /* who waits */
+    bool is_answered;                /* the hooks have given it back */
 };
 
 /*
@@ -49,16 +60,6 @@ static int open_directory(const char *path)
 }
 
 /* ---- the server ---- */
-
-static void answer(int connection, enum sl_err err)
-{
-    char line[256];
-    int size = err == SL_OK ? snprintf(line, sizeof(line), "ok\n")
-                            : snprintf(line, sizeof(line), "error %s %s\n", sl_err_code(err),
-                                       sl_err_text(err));
-    /* Whoever asked may have gone; the work is done all the same. */
-    (void)send(connection, line, (size_t)size, MSG_NOSIGNAL);
-}
 
 /* Reads up to a newline or the end; false: nothing that makes sense. */
 static bool read_line(int connection, char line[LINE_SIZE_MAX])
@@ -81,19 +82,67 @@ static bool read_line(int connection, char line[LINE_SIZE_MAX])
     return false;
 }
 
-static enum sl_err run(struct sl_control *control, const char *line)
+static void refuse(enum sl_err err, const char *message, struct sl_buffer *answer)
 {
-    static const char backup[] = "backup ";
-    const char *path = line + strlen(backup);
+    sl_buffer_printf(answer, "error %s %s", sl_err_code(err),
+                     message == NULL ? sl_err_text(err) : message);
+}
+
+/* `path` is absolute: where the server runs is not where the asker is. */
+static void back_up(struct sl_control *control, const char *path, struct sl_buffer *answer)
+{
     char text[SL_LOG_LINE_SIZE_MAX / 2];
-    if (strncmp(line, backup, strlen(backup)) != 0 || path[0] != '/')
-        return SL_ERR_INVALID_ARGUMENT;
     sl_log_escaped(text, sizeof(text), sl_bytes_of(path));
     sl_log(SL_LOG_INFO, "server", "backup_begun", "destination=%s", text);
     enum sl_err err = sl_engine_backup(control->engine, path);
     sl_log(err == SL_OK ? SL_LOG_INFO : SL_LOG_ERROR, "server", "backup_ended",
            "destination=%s code=%s", text, sl_err_code(err));
-    return err;
+    if (err == SL_OK)
+        sl_buffer_append_text(answer, "ok");
+    else
+        refuse(err, NULL, answer);
+}
+
+/* In the hooks' thread. */
+static void on_answered(struct sl_hooks_request *request)
+{
+    struct question *question = SL_OBJECT(request, struct question, request);
+    struct sl_control *control = question->control;
+    sl_mutex_lock(control->mutex);
+    question->is_answered = true;
+    sl_condition_signal(control->answered);
+    sl_mutex_unlock(control->mutex);
+}
+
+static void rotate_keys(struct sl_control *control, struct sl_buffer *answer)
+{
+    struct question question = { .control = control };
+    struct sl_hooks_request *request = &question.request;
+    request->action = SL_HOOKS_ROTATE;
+    request->on_done = on_answered;
+    sl_hooks_submit(control->hooks, request);
+    sl_mutex_lock(control->mutex);
+    while (!question.is_answered)
+        sl_condition_wait(control->answered, control->mutex);
+    sl_mutex_unlock(control->mutex);
+    if (request->err == SL_OK)
+        sl_buffer_printf(answer, "ok %.*s", (int)request->text.size,
+                         (const char *)request->text.data);
+    else
+        refuse(request->err, request->message, answer);
+    sl_buffer_deinit(&request->text);
+}
+
+static void run(struct sl_control *control, const char *line, struct sl_buffer *answer)
+{
+    static const char backup[] = "backup ";
+    const char *path = line + strlen(backup);
+    if (strncmp(line, backup, strlen(backup)) == 0 && path[0] == '/')
+        back_up(control, path, answer);
+    else if (strcmp(line, "rotate-keys") == 0)
+        rotate_keys(control, answer);
+    else
+        refuse(SL_ERR_INVALID_ARGUMENT, NULL, answer);
 }
 
 static void serve(struct sl_control *control, int connection)
@@ -102,8 +151,14 @@ static void serve(struct sl_control *control, int connection)
     char line[LINE_SIZE_MAX];
     setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (read_line(connection, line))
-        answer(connection, run(control, line));
+    if (!read_line(connection, line))
+        return;
+    struct sl_buffer answer = { 0 };
+    run(control, line, &answer);
+    sl_buffer_append_text(&answer, "\n");
+    /* Whoever asked may have gone; the work is done all the same. */
+    (void)send(connection, answer.data, answer.size, MSG_NOSIGNAL);
+    sl_buffer_deinit(&answer);
 }
 
 static void control_main(void *argument)
@@ -148,19 +203,27 @@ static void destroy(struct sl_control *control)
         close(control->stop[0]);
     if (control->stop[1] >= 0)
         close(control->stop[1]);
+    sl_condition_destroy(&control->answered);
+    sl_mutex_destroy(&control->mutex);
     sl_memory_free(control);
 }
 
-struct sl_control *sl_control_start(struct sl_engine *engine, const char *data_directory)
+struct sl_control *sl_control_start(struct sl_engine *engine, struct sl_hooks *hooks,
+                                    const char *data_directory)
 {
     struct sl_control *control = sl_memory_alloc(sizeof(*control));
     *control = (struct sl_control){ .engine = engine,
+                                    .hooks = hooks,
                                     .listener = -1,
                                     .directory = open_directory(data_directory),
-                                    .stop = { -1, -1 } };
+                                    .stop = { -1, -1 },
+                                    .mutex = sl_mutex_create(),
+                                    .answered = sl_condition_create() };
     if (control->directory < 0 || pipe2(control->stop, O_CLOEXEC) != 0 || !listen_there(control)) {
         sl_log(SL_LOG_WARN, "server", "no_control_socket",
-               "errno=%d reason=\"sluice backup has to wait until the server is stopped\"", errno);
+               "errno=%d reason=\"sluice backup has to wait until the server is stopped, and "
+               "sluice rotate-keys until it is started again\"",
+               errno);
         destroy(control);
         return NULL;
     }
@@ -212,6 +275,13 @@ bool sl_control_ask(const char *data_directory, struct sl_bytes request, struct 
     bool sent = send(connection, request.data, request.size, MSG_NOSIGNAL) == (ssize_t)request.size;
     if (sent && read_line(connection, line))
         sl_buffer_append_text(answer, line);
+    sl_buffer_append(answer, "", 1);
     close(connection);
     return true;
+}
+
+void sl_control_complain(const char *subject, const char *answer)
+{
+    sl_tool_complain("%s: %s; the log of the server says more", subject,
+                     *answer == '\0' ? "the server went away" : answer);
 }

@@ -4,8 +4,10 @@
  * What     A socket DATA_DIR/control.sock. A request is one line, the answer too: "ok", or "error
  *          CODE text".
  *            backup DESTINATION     an absolute path
- * Why      A backup needs the shards, which belong to the server as long as it runs. Who may open
- *          the data directory may ask: the socket has mode 0600.
+ *            rotate-keys            the answer is "ok KID"
+ * Why      A backup needs the shards, and a new key the thread that signs; both belong to the
+ *          server as long as it runs. Who may open the data directory may ask: the socket has mode
+ *          0600.
  * Thread   start, stop: main. Requests: a thread of its own, one at a time.
  * Limits   10 s for a request to arrive whole; a path of SL_PATH_SIZE_MAX.
  */
@@ -13,6 +15,7 @@
 #define SL_SERVER_CONTROL_H
 
 #include "base/buffer.h"
+#include "hooks/hooks.h"
 #include "sluice/engine.h"
 
 #ifdef __cplusplus
@@ -21,16 +24,22 @@ extern "C" {
 
 struct sl_control;
 
-/* Replaces a socket that a dead server has left. NULL, and logged: there is none. */
-struct sl_control *sl_control_start(struct sl_engine *engine, const char *data_directory);
+/*
+ * Replaces a socket that a dead server has left. The hooks have been started and run until stop.
+ * NULL, and logged: there is none.
+ */
+struct sl_control *sl_control_start(struct sl_engine *engine, struct sl_hooks *hooks,
+                                    const char *data_directory);
 /* Waits for the request that is being answered. `control` may point to NULL. */
 void sl_control_stop(struct sl_control **control);
 
 /*
- * The other side. False: no server answers there. Else *answer is its line, empty if it died
- * meanwhile.
+ * The other side. False: no server answers there. Else *answer is its line and a NUL; the line is
+ * empty if it died meanwhile.
  */
 bool sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer);
+/* Says what is wrong with `subject` after an answer that is not "ok". */
+void sl_control_complain(const char *subject, const char *answer);
 
 #ifdef __cplusplus
 }

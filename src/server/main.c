@@ -13,6 +13,7 @@
 #include "server/dump.h"
 #include "server/fsck.h"
 #include "server/options.h"
+#include "server/rotation.h"
 #include "server/tool.h"
 
 enum {
@@ -29,6 +30,8 @@ static const char usage[] =
     "                           copy what a server has, while it runs or not\n"
     "  sluice restore BACKUP DATA_DIR\n"
     "                           make a data directory of a backup\n"
+    "  sluice rotate-keys DATA_DIR\n"
+    "                           have a running server sign webhooks with a new key\n"
     "  sluice options           print the options of serve as a Markdown table\n"
     "  sluice --version\n"
     "  sluice --help\n"
@@ -118,12 +121,16 @@ static int run_front(struct sl_server_options *options, struct sl_engine *engine
     if (front == NULL)
         return SL_EXIT_USAGE;
     sl_hooks_start(options->http.hooks);
+    struct sl_control *control = NULL;
+    if (options->engine.data_directory != NULL)
+        control = sl_control_start(engine, options->http.hooks, options->engine.data_directory);
     for (unsigned i = 0; i < options->address_count; i++)
         printf("sluice ready on %s\n", sl_front_url(front, i));
     fflush(stdout);
     wait_for_signal(signals);
     sl_front_drain(front);
     sl_front_destroy(&front);
+    sl_control_stop(&control);
     return SL_EXIT_CLEAN;
 }
 
@@ -196,11 +203,7 @@ static int serve(int argument_count, char *const *arguments)
             fprintf(stderr, "sluice: the engine does not start: %s\n", sl_err_text(err));
             code = (int)sl_exit_code_of(err);
         } else {
-            struct sl_control *control = NULL;
-            if (options.engine.data_directory != NULL)
-                control = sl_control_start(engine, options.engine.data_directory);
             code = run(&options, engine, registry, &signals);
-            sl_control_stop(&control);
             sl_engine_close(&engine);
         }
         sl_metrics_registry_destroy(&registry);
@@ -215,8 +218,13 @@ static const struct command {
     const char *name;
     int (*run)(int argument_count, char *const *arguments);
 } commands[] = {
-    { "serve", serve },           { "fsck", sl_fsck_main },       { "dump", sl_dump_main },
-    { "backup", sl_backup_main }, { "restore", sl_restore_main }, { "options", print_options },
+    { "serve", serve },
+    { "fsck", sl_fsck_main },
+    { "dump", sl_dump_main },
+    { "backup", sl_backup_main },
+    { "restore", sl_restore_main },
+    { "rotate-keys", sl_rotate_keys_main },
+    { "options", print_options },
 };
 
 int main(int argument_count, char **arguments)

@@ -53,7 +53,7 @@ class Check(ToolTest):
                 self.sluice("fsck", *arguments, expected=1)
 
     def test_explains_itself(self):
-        for command in ("fsck", "dump", "backup", "restore", "serve"):
+        for command in ("fsck", "dump", "backup", "restore", "rotate-keys", "serve"):
             self.assertIn(f"sluice {command}", self.sluice("--help"))
             self.assertIn(f"sluice {command}", self.sluice(command, "--help"))
 

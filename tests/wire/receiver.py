@@ -1,10 +1,23 @@
 """A receiver of webhooks on this machine that answers as it is told."""
+import base64
 import http.server
 import json
+import pathlib
 import queue
+import re
+import subprocess
+import tempfile
 import threading
 
 from http1 import TIMEOUT_S
+
+SIGNATURE = re.compile(r"t=(\d+),kid=([^,]+),ed25519=([A-Za-z0-9_-]+)")
+KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")  # of an Ed25519 key in DER
+
+
+def decode(text):
+    """base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 class Delivery:
@@ -15,6 +28,24 @@ class Delivery:
 
     def json(self):
         return json.loads(self.body)
+
+    def signature(self):
+        """Its time, the key that it names, and what it is, as text."""
+        return SIGNATURE.fullmatch(self.headers["Webhook-Signature"]).groups()
+
+    def is_signed_by(self, jwks):
+        """Does openssl say so, with the key of the set that the signature names?"""
+        time, kid, signature = self.signature()
+        key, = [key for key in jwks["keys"] if key["kid"] == kid]
+        with tempfile.TemporaryDirectory() as scratch:
+            files = [pathlib.Path(scratch) / name for name in ("key", "signature", "message")]
+            for file, content in zip(files, (KEY_PREFIX + decode(key["x"]), decode(signature),
+                                             time.encode() + b"." + self.body)):
+                file.write_bytes(content)
+            done = subprocess.run(
+                ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", files[0],
+                 "-rawin", "-sigfile", files[1], "-in", files[2]], capture_output=True)
+        return done.returncode == 0
 
 
 class Receiver(http.server.ThreadingHTTPServer):
