@@ -15,8 +15,7 @@
 #include "base/random.h"
 #include "hooks/token.h"
 #include "journal/small_file.h"
-
-#define FILE_NAME "KEYS"
+#include "journal/store.h"
 
 enum {
     VERSION = 1,
@@ -66,7 +65,7 @@ static enum sl_err refuse(const char *directory, enum sl_err err, int error, con
 {
     char text[PATH_TEXT_SIZE];
     sl_log(SL_LOG_ERROR, "hooks", "keys_refused",
-           "path=%s/" FILE_NAME " code=%s reason=\"%s%s%s\" todo=\"%s\"",
+           "path=%s/" SL_STORE_KEYS_NAME " code=%s reason=\"%s%s%s\" todo=\"%s\"",
            sl_log_escaped(text, sizeof(text), sl_bytes_of(directory)), sl_err_code(err), reason,
            error == 0 ? "" : ": ", error == 0 ? "" : strerror(error), todo);
     return err;
@@ -146,7 +145,7 @@ static enum sl_err store(const struct sl_keys *keys, const struct content *conte
     if (keys->directory == NULL)
         return SL_OK;
     encode(content, bytes);
-    int error = sl_small_file_replace(keys->vfs, keys->directory, FILE_NAME,
+    int error = sl_small_file_replace(keys->vfs, keys->directory, SL_STORE_KEYS_NAME,
                                       sl_bytes(bytes, sizeof(bytes)), &unknown);
     OPENSSL_cleanse(bytes, sizeof(bytes));
     if (error == 0)
@@ -154,6 +153,12 @@ static enum sl_err store(const struct sl_keys *keys, const struct content *conte
     return refuse(keys->directory,
                   error == ENOSPC || error == EDQUOT ? SL_ERR_DISK_FULL : SL_ERR_STORAGE_FAILED,
                   error, "the signing key cannot be written", "check the disk and the free space");
+}
+
+static enum sl_err refuse_disk(const struct sl_keys *keys, int error)
+{
+    return refuse(keys->directory, SL_ERR_STORAGE_FAILED, error, "the signing key cannot be read",
+                  "check the disk");
 }
 
 static enum sl_err load_open(struct sl_keys *keys, struct sl_file *file)
@@ -168,12 +173,8 @@ static enum sl_err load_open(struct sl_keys *keys, struct sl_file *file)
                       "remove it to get a new one, or chmod 600 if nobody has seen it");
     if (error == 0)
         error = file->vfs->read(file, bytes, sizeof(bytes), 0, &size);
-    /* Whoever made it may have been killed before its name was durable. */
-    if (error == 0)
-        error = keys->vfs->sync_directory(keys->vfs, keys->directory);
     if (error != 0)
-        return refuse(keys->directory, SL_ERR_STORAGE_FAILED, error,
-                      "the signing key cannot be read", "check the disk");
+        return refuse_disk(keys, error);
     enum sl_err err = decode(bytes, size, &keys->content);
     OPENSSL_cleanse(bytes, sizeof(bytes));
     if (err == SL_ERR_DATA_VERSION)
@@ -192,17 +193,16 @@ static void make_new(struct content *content)
     sl_random_bytes(content->seed, sizeof(content->seed));
 }
 
+/* Errors: as of sl_keys_read(). */
 static enum sl_err load(struct sl_keys *keys)
 {
     char path[SL_PATH_SIZE_MAX];
     struct sl_file *file;
-    int error = sl_path_join(path, keys->directory, FILE_NAME)
+    int error = sl_path_join(path, keys->directory, SL_STORE_KEYS_NAME)
                     ? keys->vfs->open(keys->vfs, path, 0, &file)
                     : ENAMETOOLONG;
-    if (error == ENOENT) {
-        make_new(&keys->content);
-        return store(keys, &keys->content);
-    }
+    if (error == ENOENT)
+        return SL_ERR_NOT_FOUND;
     if (error != 0)
         return refuse(keys->directory, SL_ERR_DATA_DIRECTORY, error,
                       "the signing key cannot be opened",
@@ -210,6 +210,20 @@ static enum sl_err load(struct sl_keys *keys)
     enum sl_err err = load_open(keys, file);
     keys->vfs->close(file);
     return err;
+}
+
+static enum sl_err load_or_make(struct sl_keys *keys)
+{
+    enum sl_err err = load(keys);
+    if (err == SL_ERR_NOT_FOUND) {
+        make_new(&keys->content);
+        return store(keys, &keys->content);
+    }
+    if (err != SL_OK)
+        return err;
+    /* Whoever made it may have been killed before its name was durable. */
+    int error = keys->vfs->sync_directory(keys->vfs, keys->directory);
+    return error == 0 ? SL_OK : refuse_disk(keys, error);
 }
 
 /*
@@ -245,27 +259,45 @@ static void activate(struct sl_keys *keys)
     format_id(keys->active.public_key, keys->id);
 }
 
+static struct sl_keys *create(const struct sl_vfs *vfs, const char *directory)
+{
+    struct sl_keys *keys = sl_memory_zalloc(sizeof(*keys));
+    if (directory != NULL) {
+        size_t size = strlen(directory) + 1;
+        keys->vfs = vfs;
+        keys->directory = sl_memory_alloc(size);
+        memcpy(keys->directory, directory, size);
+    }
+    return keys;
+}
+
+/* Takes the keys: they have their content, or `err` says why not. */
+static enum sl_err finish(struct sl_keys **made, enum sl_err err, struct sl_keys **keys)
+{
+    if (err != SL_OK)
+        sl_keys_close(made);
+    else
+        activate(*made);
+    *keys = *made;
+    *made = NULL;
+    return err;
+}
+
 enum sl_err sl_keys_open(const struct sl_vfs *vfs, const char *directory, struct sl_keys **keys)
 {
+    struct sl_keys *opened = create(vfs, directory);
     enum sl_err err = SL_OK;
-    struct sl_keys *opened = sl_memory_zalloc(sizeof(*opened));
-    *keys = NULL;
-    if (directory == NULL) {
+    if (directory == NULL)
         make_new(&opened->content);
-    } else {
-        size_t size = strlen(directory) + 1;
-        opened->vfs = vfs;
-        opened->directory = sl_memory_alloc(size);
-        memcpy(opened->directory, directory, size);
-        err = load(opened);
-    }
-    if (err != SL_OK) {
-        sl_keys_close(&opened);
-        return err;
-    }
-    activate(opened);
-    *keys = opened;
-    return SL_OK;
+    else
+        err = load_or_make(opened);
+    return finish(&opened, err, keys);
+}
+
+enum sl_err sl_keys_read(const struct sl_vfs *vfs, const char *directory, struct sl_keys **keys)
+{
+    struct sl_keys *read = create(vfs, directory);
+    return finish(&read, load(read), keys);
 }
 
 void sl_keys_close(struct sl_keys **keys)
@@ -283,6 +315,16 @@ void sl_keys_close(struct sl_keys **keys)
 const char *sl_keys_id(const struct sl_keys *keys)
 {
     return keys->id;
+}
+
+bool sl_keys_retired(const struct sl_keys *keys, unsigned index, char id[SL_KEYS_ID_SIZE],
+                     int64_t *retired_ms)
+{
+    if (index >= keys->content.retired_count)
+        return false;
+    format_id(keys->content.retired[index].public_key, id);
+    *retired_ms = keys->content.retired[index].retired_ms;
+    return true;
 }
 
 const uint8_t *sl_keys_token_secret(const struct sl_keys *keys)

@@ -46,11 +46,25 @@ enum {
  */
 SL_NODISCARD enum sl_err sl_keys_open(const struct sl_vfs *vfs, const char *directory,
                                       struct sl_keys **keys);
+/*
+ * Only reads the file: for whoever looks at the data directory of a server, not to be rotated.
+ * Errors: NOT_FOUND, which is not logged; DATA_CORRUPT, DATA_VERSION, DATA_DIRECTORY,
+ * STORAGE_FAILED as above.
+ */
+SL_NODISCARD enum sl_err sl_keys_read(const struct sl_vfs *vfs, const char *directory,
+                                      struct sl_keys **keys);
 /* Wipes the secrets from memory. */
 void sl_keys_close(struct sl_keys **keys);
 
 /* The `kid` of the active key: its thumbprint (RFC 7638). Valid until it is rotated. */
 const char *sl_keys_id(const struct sl_keys *keys);
+
+/*
+ * The `kid` of a retired key, the latest has index 0, and when that was, by the wall clock. False:
+ * there are not so many.
+ */
+bool sl_keys_retired(const struct sl_keys *keys, unsigned index, char id[SL_KEYS_ID_SIZE],
+                     int64_t *retired_ms);
 
 /* Appends the set of the keys whose signatures may be taken at `wall_ms`, as JSON (RFC 7517). */
 void sl_keys_append_jwks(const struct sl_keys *keys, int64_t wall_ms, struct sl_buffer *out);

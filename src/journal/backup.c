@@ -133,6 +133,43 @@ static int link_or_copy(const struct sl_vfs *vfs, const char *from, const char *
     return must_copy ? copy_file(vfs, from, to) : error;
 }
 
+/*
+ * From one directory to another; `on_file` may be NULL. Returns 0 or an errno value; ENOENT: there
+ * is no such file.
+ */
+static int copy_named(const struct sl_vfs *vfs, const char *from, const char *to, const char *name,
+                      void (*on_file)(const char *path, uint64_t size))
+{
+    char source[SL_PATH_SIZE_MAX], target[SL_PATH_SIZE_MAX];
+    struct sl_file *file;
+    uint64_t size = 0;
+    if (!sl_path_join(source, from, name) || !sl_path_join(target, to, name))
+        return ENAMETOOLONG;
+    int error = vfs->open(vfs, source, 0, &file);
+    if (error != 0)
+        return error;
+    error = vfs->size(file, &size);
+    vfs->close(file);
+    if (error != 0)
+        return error;
+    if (on_file != NULL)
+        on_file(target, size);
+    return copy_file(vfs, source, target);
+}
+
+/*
+ * If there are any. They are replaced as a whole, so the copy is those of one moment, whoever
+ * rotates them meanwhile.
+ */
+static enum sl_err copy_keys(const struct sl_store *store, const char *to,
+                             void (*on_file)(const char *path, uint64_t size))
+{
+    int error = copy_named(store->vfs, store->path, to, SL_STORE_KEYS_NAME, on_file);
+    if (error == 0 || error == ENOENT)
+        return SL_OK;
+    return fail(to, error, "the file " SL_STORE_KEYS_NAME " cannot be copied");
+}
+
 /* "<directory>/shard-NN". */
 static bool shard_path(const struct sl_store *store, const char *directory, unsigned index,
                        char *out)
@@ -235,7 +272,8 @@ static enum sl_err finish(const struct sl_store *store, const char *directory, b
 
 enum sl_err sl_backup_finish(const struct sl_store *store, const char *destination)
 {
-    return finish(store, destination, true);
+    enum sl_err err = copy_keys(store, destination, NULL);
+    return err == SL_OK ? finish(store, destination, true) : err;
 }
 
 static void remove_files(const struct sl_vfs *vfs, const char *directory)
@@ -266,6 +304,8 @@ void sl_backup_abandon(const struct sl_store *store, const char *destination, en
     for (unsigned i = 0; i < store->shards; i++)
         if (shard_path(store, destination, i, path))
             remove_files(store->vfs, path);
+    if (sl_path_join(path, destination, SL_STORE_KEYS_NAME))
+        (void)store->vfs->unlink(store->vfs, path);
     sl_buffer_printf(&text,
                      "This is not complete and of no use: it failed with %s: %s. Remove it.\n",
                      sl_err_code(err), sl_err_text(err));
@@ -279,24 +319,12 @@ void sl_backup_abandon(const struct sl_store *store, const char *destination, en
 static enum sl_err restore_file(const struct sl_vfs *vfs, const char *from, const char *to,
                                 const char *name, void (*on_file)(const char *path, uint64_t size))
 {
-    char source[SL_PATH_SIZE_MAX], target[SL_PATH_SIZE_MAX];
-    struct sl_file *file;
-    uint64_t size = 0;
-    if (!sl_path_join(source, from, name) || !sl_path_join(target, to, name))
-        return fail(from, ENAMETOOLONG, "the path is too long");
-    int error = vfs->open(vfs, source, 0, &file);
-    if (error == 0) {
-        error = vfs->size(file, &size);
-        vfs->close(file);
-    }
-    if (error == 0) {
-        on_file(target, size);
-        error = copy_file(vfs, source, target);
-    }
+    char source[SL_PATH_SIZE_MAX];
+    int error = copy_named(vfs, from, to, name, on_file);
     if (error == 0)
         return SL_OK;
     enum sl_err err =
-        fail(source, error,
+        fail(sl_path_join(source, from, name) ? source : from, error,
              error == ENOENT ? "a file of the backup is missing" : "a file cannot be copied");
     return error == ENOENT ? SL_ERR_DATA_CORRUPT : err;
 }
@@ -338,6 +366,8 @@ enum sl_err sl_backup_restore(const struct sl_store *backup, const char *path,
         return err;
     for (unsigned i = 0; i < backup->shards && err == SL_OK; i++)
         err = restore_shard(backup, path, i, on_file);
+    if (err == SL_OK)
+        err = copy_keys(backup, path, on_file);
     if (err == SL_OK)
         err = finish(&restored, path, false);
     if (err != SL_OK)

@@ -4,11 +4,13 @@
  * What     Writes a backup that a shard's thread has chosen the segments of, and makes a new data
  *          directory of a backup.
  * Why      Segments never change, so hard links are a copy; the log is left out, because everything
- *          in it was flushed before. What is linked lives as long as the backup does.
+ *          in it was flushed before. What is linked lives as long as the backup does. The keys are
+ *          copied, so that who may read them can be another one here and there.
  * Thread   take: the shard. Everything else: any one, at a time.
  *
- * Layout   SLUICE.backup, shard-NN/MANIFEST (no_log), shard-NN/seg-*. SLUICE.backup is written
- *          last: without it the directory is no backup, and the file INCOMPLETE says why.
+ * Layout   SLUICE.backup, shard-NN/MANIFEST (no_log), shard-NN/seg-*, KEYS if the store has it.
+ *          SLUICE.backup is written last: without it the directory is no backup, and the file
+ *          INCOMPLETE says why.
  */
 #ifndef SL_JOURNAL_BACKUP_H
 #define SL_JOURNAL_BACKUP_H

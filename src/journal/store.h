@@ -12,6 +12,7 @@
  *                        the last four of `size`); the content stands twice, as in the manifest
  *          SLUICE.backup the same, of a backup: so that no server starts there by accident
  *          shard-NN/     MANIFEST, wal-*, seg-*
+ *          KEYS          of who serves it (hooks/keys.h): may be missing, is replaced as a whole
  *          lost+found/   what recovery cut off or did not know
  */
 #ifndef SL_JOURNAL_STORE_H
@@ -24,6 +25,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define SL_STORE_KEYS_NAME "KEYS"
 
 struct sl_store_setup {
     const struct sl_vfs *vfs; /* borrowed for the store's life */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "hooks/keys.h"
 #include "journal/inspect.h"
 #include "journal/wal_scan.h"
 #include "server/json_line.h"
@@ -15,14 +16,15 @@ static const char usage[] =
     "\n"
     "Prints what a data directory holds that no server has open, one JSON object per line. "
     "\"kind\" says\n"
-    "what it is: shard, segment, entry (a stream's state), extent (where bytes of it are), "
-    "tombstone (a\n"
-    "stream that is removed), create, append, remove, touch (changes in the log), log_end, "
-    "damage.\n"
+    "what it is: key (the id of one that signs or has signed webhooks), shard, segment, entry (a "
+    "stream's\n"
+    "state), extent (where bytes of it are), tombstone (a stream that is removed), create, append, "
+    "remove,\n"
+    "touch (changes in the log), log_end, damage.\n"
     "Text that is not UTF-8 has \\u0080 to \\u00ff for its bytes from 0x80 on.\n"
     "\n"
-    "  --shard N    only shard N\n"
-    "  --segments   only segments; with --log as well: both, which is the default\n"
+    "  --shard N    only shard N, no keys\n"
+    "  --segments   only segments; with --log as well: both and the keys, which is the default\n"
     "  --log        only the log\n"
     "  --payload    with the bytes of the streams, in base64\n"
     "\n"
@@ -60,14 +62,57 @@ static void end(struct dump *dump)
     sl_tool_print_bytes(sl_buffer_bytes(&dump->line));
 }
 
-static void damage(struct dump *dump, const char *file, uint64_t position, const char *what)
+/* Of a line that has been begun. */
+static void end_damage(struct dump *dump, const char *file, uint64_t position, const char *what)
 {
-    begin(dump, "damage");
     sl_json_line_text(&dump->line, "file", sl_bytes_of(file));
     sl_json_line_number(&dump->line, "position", position);
     sl_json_line_text(&dump->line, "what", sl_bytes_of(what));
     end(dump);
     dump->code = SL_EXIT_CORRUPT;
+}
+
+static void damage(struct dump *dump, const char *file, uint64_t position, const char *what)
+{
+    begin(dump, "damage");
+    end_damage(dump, file, position, what);
+}
+
+/* ---- keys ---- */
+
+/* They are of no shard. */
+static void begin_key(struct dump *dump, const char *kind)
+{
+    sl_buffer_clear(&dump->line);
+    sl_json_line_begin(&dump->line, kind);
+}
+
+static void print_key(struct dump *dump, const char *id, int64_t retired_ms)
+{
+    begin_key(dump, "key");
+    sl_json_line_text(&dump->line, "kid", sl_bytes_of(id));
+    sl_json_line_signed(&dump->line, "retired_ms", retired_ms);
+    end(dump);
+}
+
+/* Who they are: nothing that is secret. The one that signs was retired at 0. */
+static void print_keys(struct dump *dump)
+{
+    struct sl_keys *keys;
+    char id[SL_KEYS_ID_SIZE];
+    int64_t retired_ms;
+    enum sl_err err = sl_keys_read(dump->store->vfs, dump->store->path, &keys);
+    if (err == SL_ERR_NOT_FOUND)
+        return;
+    if (err != SL_OK) {
+        begin_key(dump, "damage");
+        end_damage(dump, SL_STORE_KEYS_NAME, 0, sl_err_text(err));
+        return;
+    }
+    print_key(dump, sl_keys_id(keys), 0);
+    for (unsigned i = 0; sl_keys_retired(keys, i, id, &retired_ms); i++)
+        print_key(dump, id, retired_ms);
+    sl_keys_close(&keys);
 }
 
 /* ---- segments ---- */
@@ -347,6 +392,8 @@ static enum sl_exit_code run(struct dump *dump)
     dump->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
     if (!dump->segments && !dump->log)
         dump->segments = dump->log = true;
+    if (!dump->has_shard && dump->segments && dump->log)
+        print_keys(dump);
     for (unsigned i = 0; i < shards; i++)
         if (!dump->has_shard || dump->shard == i)
             print_shard(dump, i);

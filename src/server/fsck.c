@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/memory.h"
+#include "hooks/keys.h"
 #include "journal/inspect.h"
 #include "server/repair.h"
 #include "server/shard_check.h"
@@ -12,13 +13,13 @@
 static const char usage[] =
     "sluice fsck DIR [--shard N] [--cut-at LSN | --quarantine | --rebuild-manifest]\n"
     "\n"
-    "Checks a data directory that no server has open: its identity and, per shard, the manifest, "
-    "every\n"
+    "Checks a data directory that no server has open: its identity, its keys and, per shard, the "
+    "manifest, every\n"
     "segment with every stream's state and every byte, and the log. Prints what it finds. Without "
     "one\n"
     "of the last three options it changes nothing.\n"
     "\n"
-    "  --shard N            look only at shard N\n"
+    "  --shard N            look only at shard N, and not at the keys\n"
     "  --cut-at LSN         with --shard: the log of that shard ends before the change with this "
     "number.\n"
     "                       What comes later is lost, although it was acknowledged: the rest of "
@@ -242,8 +243,35 @@ static void check_forks(struct fsck *fsck)
     }
 }
 
+/* A directory that nobody has served yet has none. */
+static void check_keys(struct fsck *fsck)
+{
+    struct sl_keys *keys;
+    enum sl_err err = sl_keys_read(fsck->store->vfs, fsck->store->path, &keys);
+    if (err == SL_OK) {
+        sl_tool_print("keys: webhooks are signed with %s\n", sl_keys_id(keys));
+        sl_keys_close(&keys);
+    } else if (err == SL_ERR_NOT_FOUND) {
+        sl_tool_print("note: there are no KEYS; the next start makes new ones\n");
+    } else if (err == SL_ERR_DATA_DIRECTORY) {
+        sl_tool_print("error: KEYS at 0: others than its owner may use it, or it cannot be opened\n"
+                      "  lost: nothing, but no server starts\n"
+                      "  repair: chmod 600, and the user that runs the server as its owner\n");
+        set_code(fsck, SL_EXIT_CORRUPT);
+    } else {
+        sl_tool_print("error: KEYS at 0: %s\n", sl_err_text(err));
+        set_code(fsck, sl_exit_code_of(err));
+    }
+    if (err == SL_ERR_DATA_CORRUPT)
+        sl_tool_print("  lost: what webhooks are signed with, and tokens; no stream\n"
+                      "  repair: take KEYS of a backup, or remove it: then there are new keys, and "
+                      "what workers hold wakes again when its lease ends\n");
+}
+
 static void check_all(struct fsck *fsck)
 {
+    if (!fsck->has_shard)
+        check_keys(fsck);
     for (unsigned i = 0; i < fsck->store->shards; i++)
         if (is_wanted(fsck, i))
             check_shard(fsck, i);

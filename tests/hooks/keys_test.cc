@@ -46,6 +46,15 @@ static Keys keys_in(const SimDisk &disk)
     return keys;
 }
 
+static enum sl_err read_keys(const struct sl_vfs *vfs, const char *directory, Keys *keys)
+{
+    struct sl_keys *read = nullptr;
+    enum sl_err err = sl_keys_read(vfs, directory, &read);
+    EXPECT_EQ(err == SL_OK, read != nullptr);
+    keys->reset(read);
+    return err;
+}
+
 /* What makes two keys the same: who they are and whose tokens they know. */
 static std::string identity(const Keys &keys)
 {
@@ -254,6 +263,57 @@ TEST_F(KeysTest, AFullDiskIsNoFailedDisk)
     EXPECT_EQ(open_keys(disk_.vfs(), kDirectory, &keys), SL_ERR_DISK_FULL);
 }
 
+/* ---- only to look ------------------------------------------------------------------------- */
+
+TEST_F(KeysTest, ReadingMakesAndChangesNothing)
+{
+    Keys keys;
+    EXPECT_EQ(read_keys(disk_.vfs(), kDirectory, &keys), SL_ERR_NOT_FOUND);
+    EXPECT_TRUE(disk_.Files().empty());
+    const std::string before = identity(keys_in(disk_));
+    const std::string bytes = disk_.Bytes(kFile);
+    const uint64_t written = disk_.written_bytes();
+    disk_.FailNth(DiskCall::kSyncDirectory, 1, EROFS, true);
+    ASSERT_EQ(read_keys(disk_.vfs(), kDirectory, &keys), SL_OK);
+    EXPECT_EQ(identity(keys), before);
+    EXPECT_EQ(disk_.Bytes(kFile), bytes);
+    EXPECT_EQ(disk_.written_bytes(), written);
+}
+
+TEST_F(KeysTest, ReadingRefusesWhatAStartRefuses)
+{
+    keys_in(disk_);
+    const std::string good = disk_.Bytes(kFile);
+    Keys keys;
+    disk_.Flip(kFile, good.size() - 1, 0);
+    EXPECT_EQ(read_keys(disk_.vfs(), kDirectory, &keys), SL_ERR_DATA_CORRUPT);
+    disk_.SetBytes(kFile, good);
+    disk_.Flip(kFile, 8, 1);
+    EXPECT_EQ(read_keys(disk_.vfs(), kDirectory, &keys), SL_ERR_DATA_VERSION);
+    disk_.SetBytes(kFile, good);
+    disk_.FailNth(DiskCall::kRead, 1, EIO);
+    EXPECT_EQ(read_keys(disk_.vfs(), kDirectory, &keys), SL_ERR_STORAGE_FAILED);
+}
+
+TEST_F(KeysTest, RetiredOnesAreTold)
+{
+    Keys keys = keys_in(disk_);
+    char id[SL_KEYS_ID_SIZE];
+    int64_t retired_ms;
+    EXPECT_FALSE(sl_keys_retired(keys.get(), 0, id, &retired_ms));
+    std::vector<std::string> ids;
+    for (int i = 0; i < 2; i++) {
+        ids.push_back(sl_keys_id(keys.get()));
+        ASSERT_EQ(sl_keys_rotate(keys.get(), kNow + i), SL_OK);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        ASSERT_TRUE(sl_keys_retired(keys.get(), i, id, &retired_ms));
+        EXPECT_EQ(id, ids[1 - i]);
+        EXPECT_EQ(retired_ms, kNow + 1 - i);
+    }
+    EXPECT_FALSE(sl_keys_retired(keys.get(), 2, id, &retired_ms));
+}
+
 /* ---- what is refused ----------------------------------------------------------------------- */
 
 TEST(KeysMode, OnlyTheOwnerMayRead)
@@ -270,6 +330,7 @@ TEST(KeysMode, OnlyTheOwnerMayRead)
     for (mode_t mode : { 0640, 0604, 0620, 0602, 0610, 0601, 0644, 0666 }) {
         ASSERT_EQ(chmod(file.c_str(), mode), 0);
         EXPECT_EQ(open_keys(vfs, root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY) << mode;
+        EXPECT_EQ(read_keys(vfs, root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY) << mode;
     }
     for (mode_t mode : { 0600, 0400 }) {
         ASSERT_EQ(chmod(file.c_str(), mode), 0);

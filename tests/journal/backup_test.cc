@@ -1,6 +1,7 @@
 #include "journal/backup.h"
 
 #include "journal/segment_fixture.h"
+#include "support/vfs_files.h"
 
 #include <cerrno>
 
@@ -11,6 +12,7 @@ namespace
 
 const char kBackup[] = "/backup";
 const char kRestored[] = "/restored";
+const char kKeys[] = "what others may not see";
 constexpr uint64_t kFileSize = 1 << 20;
 
 /* A store with some segments, whose shard is this test. */
@@ -36,6 +38,7 @@ class Backup : public ::testing::Test
         store_.history_id = 77;
         store_.shards = 1;
         store_.wal_file_size = kFileSize;
+        disk_->SetBytes("/data/KEYS", kKeys);
         ASSERT_EQ(shard_->Open(), SL_OK);
         Flush(1, 3000);
         Flush(2, 2000 * 1000);
@@ -84,6 +87,14 @@ class Backup : public ::testing::Test
         sl_store_close(&backup);
         return err;
     }
+    std::vector<std::string> FilesOf(const std::string &directory)
+    {
+        std::vector<std::string> found;
+        for (const std::string &path : disk_->Files())
+            if (path.rfind(directory, 0) == 0)
+                found.push_back(path);
+        return found;
+    }
     /* What a shard finds in a restored directory. */
     std::vector<std::string> Restored()
     {
@@ -122,6 +133,30 @@ TEST_F(Backup, HasEverySegmentAndSurvivesAPowerCut)
     ASSERT_EQ(Restore(), SL_OK);
     disk_->PowerCut();
     EXPECT_EQ(Restored(), live);
+    EXPECT_EQ(disk_->Bytes("/backup/KEYS"), kKeys);
+    EXPECT_EQ(disk_->Bytes("/restored/KEYS"), kKeys);
+}
+
+TEST_F(Backup, HasItsKeysForItself)
+{
+    ASSERT_EQ(Run(), SL_OK);
+    ASSERT_EQ(Restore(), SL_OK);
+    for (const char *path : { "/data/KEYS", "/backup/KEYS", "/restored/KEYS" }) {
+        VfsFile file(disk_->vfs(), path, 0);
+        uint64_t links;
+        ASSERT_EQ(file.get()->vfs->links(file.get(), &links), 0);
+        EXPECT_EQ(links, 1u) << path;
+    }
+}
+
+TEST_F(Backup, OfAStoreWithoutKeysHasNone)
+{
+    ASSERT_EQ(disk_->vfs()->unlink(disk_->vfs(), "/data/KEYS"), 0);
+    ASSERT_EQ(Run(), SL_OK);
+    ASSERT_EQ(Restore(), SL_OK);
+    for (const std::string &path : disk_->Files())
+        EXPECT_EQ(path.find("KEYS"), std::string::npos) << path;
+    EXPECT_EQ(Restored().size(), 2u);
 }
 
 TEST_F(Backup, IsNoDataDirectoryAndADataDirectoryIsNoBackup)
@@ -189,6 +224,7 @@ TEST_F(Backup, IsThereAsAWholeOrNotAtAll)
         }
         if (restored == SL_OK) {
             EXPECT_EQ(Restored().size(), 2u) << n;
+            EXPECT_EQ(disk_->Bytes("/restored/KEYS"), kKeys) << n;
         }
     }
 }
@@ -211,6 +247,7 @@ TEST_F(Backup, IsRestoredAsAWholeOrNotAtAll)
         if (opened == SL_OK) {
             sl_store_close(&store);
             EXPECT_EQ(Restored().size(), 2u) << n;
+            EXPECT_EQ(disk_->Bytes("/restored/KEYS"), kKeys) << n;
         }
     }
 }
@@ -219,12 +256,19 @@ TEST_F(Backup, ThatFailedGivesItsSpaceBackAndSaysWhy)
 {
     disk_->FailNth(DiskCall::kRename, 1, ENOSPC);
     EXPECT_EQ(Run(), SL_ERR_DISK_FULL);
-    std::vector<std::string> left;
-    for (const std::string &path : disk_->Files())
-        if (path.rfind(kBackup, 0) == 0)
-            left.push_back(path);
+    std::vector<std::string> left = FilesOf(kBackup);
     ASSERT_EQ(left, std::vector<std::string>{ "/backup/INCOMPLETE" });
     EXPECT_NE(disk_->Bytes(left[0]).find("DISK_FULL"), std::string::npos);
+    EXPECT_EQ(Restore(), SL_ERR_DATA_KIND);
+}
+
+/* The second rename is the last step. */
+TEST_F(Backup, ThatFailedLateLeavesNoKeysBehind)
+{
+    disk_->FailNth(DiskCall::kRename, 2, ENOSPC);
+    EXPECT_EQ(Run(), SL_ERR_DISK_FULL);
+    for (const std::string &path : FilesOf(kBackup))
+        EXPECT_EQ(disk_->Bytes(path).find(kKeys), std::string::npos) << path;
     EXPECT_EQ(Restore(), SL_ERR_DATA_KIND);
 }
 
