@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the tests of the official client libraries against the server binary.
+"""Runs the tests of the official client libraries, and of an application with subscriptions,
+against the server binary.
 
     run.py --project DIR [--binary FILE]
 
@@ -23,11 +24,14 @@ def main():
     args = parser.parse_args()
 
     server = Server("--shards", 2, "--acceptors", 2, "--long-poll-timeout-ms", 500,
-                    "--sse-lifetime-ms", 2000, binary=args.binary)
+                    "--sse-lifetime-ms", 2000, "--allow-local-webhooks", binary=args.binary)
+    environment = dict(os.environ, SLUICE_URL=server.url,
+                       SLUICE_BINARY=str(pathlib.Path(args.binary).resolve()),
+                       SLUICE_DATA_DIR=server.directory.name + "/data")
     try:
         code = subprocess.run(
             ["npx", "--no", "vitest", "run", "--retry=0", "--testTimeout=20000", "client/"],
-            cwd=args.project, env=dict(os.environ, SLUICE_URL=server.url), check=False,
+            cwd=args.project, env=environment, check=False,
         ).returncode
         server.stop()
     finally:

@@ -1,4 +1,4 @@
-"""The keys of a server: sluice rotate-keys, and what backup, restore, fsck and dump do with KEYS."""
+"""The keys of a server: rotate-keys, and what backup, restore, fsck and dump do with KEYS."""
 import json
 import os
 import stat
