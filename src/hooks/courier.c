@@ -5,9 +5,13 @@
 #include <sys/socket.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/memory.h"
+#include "base/random.h"
+#include "base/table.h"
 #include "hooks/keys.h"
 #include "hooks/webhook_url.h"
+#include "protocol/ascii.h"
 
 enum {
     /* Seconds after which a connection is not used again, so that a name that moved is noticed. */
@@ -16,7 +20,17 @@ enum {
     KEPT_FACTOR = 2,
 };
 
-/* Room for one delivery that is sent. */
+/* A host and a port that deliveries go to, as long as there are any. */
+struct sl_courier_receiver {
+    struct sl_table_node node; /* by key */
+    struct sl_link in_turn;    /* among those with deliveries that wait */
+    struct sl_link waiting;    /* deliveries, the first one comes next */
+    unsigned sent;             /* deliveries that are sent */
+    size_t key_size;           /* bytes of key */
+    char key[1];               /* "port host" in lower case; allocated behind */
+};
+
+/* Room for one delivery that is sent: a place. */
 struct sl_courier_slot {
     struct sl_link link;          /* among the free ones */
     struct sl_courier *courier;   /* borrowed */
@@ -37,7 +51,10 @@ struct sl_courier {
     CURLM *multi;                  /* owned */
     struct sl_courier_slot *slots; /* owned; in_flight_max of them */
     struct sl_link free;           /* slots */
-    struct sl_link waiting;        /* deliveries, the first one comes next */
+    unsigned free_count;           /* of these */
+    struct sl_hash_key key;        /* of the table */
+    struct sl_table receivers;     /* of struct sl_courier_receiver; owned */
+    struct sl_link turns;          /* receivers with deliveries that wait, the next one first */
 };
 
 static const char refused_address[] = "the host of the URL has no address that is allowed";
@@ -84,6 +101,107 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
         return 0;
     sl_buffer_append(&slot->answer, data, more);
     return more;
+}
+
+/*
+ * ---- receivers --------------------------------------------------------------------------------
+ */
+
+/* Whoever has no URL that may be used is one receiver, which is sent nothing. */
+static void write_key(const struct sl_courier *courier, const char *text, struct sl_buffer *key)
+{
+    struct sl_webhook_url url;
+    (void)sl_webhook_url_parse(sl_bytes_of(text), courier->setup.allow_local, &url);
+    sl_buffer_printf(key, "%u ", url.port);
+    size_t start = key->size;
+    sl_buffer_append_bytes(key, url.host);
+    for (size_t i = start; i < key->size; i++)
+        key->data[i] = sl_ascii_lower(key->data[i]);
+}
+
+static struct sl_courier_receiver *add_receiver(struct sl_courier *courier, struct sl_bytes key,
+                                                uint64_t hash)
+{
+    struct sl_courier_receiver *receiver = sl_memory_alloc(sizeof(*receiver) + key.size);
+    receiver->sent = 0;
+    receiver->key_size = key.size;
+    memcpy(receiver->key, key.data, key.size);
+    sl_link_init(&receiver->in_turn);
+    sl_link_init(&receiver->waiting);
+    sl_table_insert(&courier->receivers, &receiver->node, hash);
+    return receiver;
+}
+
+static struct sl_courier_receiver *receiver_of(struct sl_courier *courier, const char *url)
+{
+    struct sl_courier_receiver *receiver = NULL;
+    struct sl_buffer key = { NULL, 0, 0 };
+    write_key(courier, url, &key);
+    uint64_t hash = sl_hash(&courier->key, sl_buffer_bytes(&key));
+    struct sl_table_node *node = sl_table_bucket(&courier->receivers, hash);
+    for (; node != NULL && receiver == NULL; node = node->next) {
+        struct sl_courier_receiver *other = SL_OBJECT(node, struct sl_courier_receiver, node);
+        if (sl_bytes_equal(sl_bytes(other->key, other->key_size), sl_buffer_bytes(&key)))
+            receiver = other;
+    }
+    if (receiver == NULL)
+        receiver = add_receiver(courier, sl_buffer_bytes(&key), hash);
+    sl_buffer_deinit(&key);
+    return receiver;
+}
+
+/* Of those that wait. */
+static struct sl_delivery *first_of(const struct sl_courier_receiver *receiver)
+{
+    return SL_OBJECT(sl_link_first(&receiver->waiting), struct sl_delivery, link);
+}
+
+/* The delivery waits no longer. */
+static void take_off(struct sl_delivery *delivery)
+{
+    struct sl_courier_receiver *receiver = delivery->receiver;
+    sl_link_remove(&delivery->link);
+    if (sl_link_is_empty(&receiver->waiting))
+        sl_link_remove(&receiver->in_turn);
+}
+
+/* The first of those that wait has its turn; if there are more, they come behind the others. */
+static struct sl_delivery *take_first(struct sl_courier *courier,
+                                      struct sl_courier_receiver *receiver)
+{
+    struct sl_delivery *delivery = first_of(receiver);
+    sl_link_remove(&receiver->in_turn);
+    sl_link_append(&courier->turns, &receiver->in_turn);
+    take_off(delivery);
+    return delivery;
+}
+
+/* The delivery, which neither waits nor is sent, is idle. */
+static void leave(struct sl_courier *courier, struct sl_delivery *delivery)
+{
+    struct sl_courier_receiver *receiver = delivery->receiver;
+    delivery->receiver = NULL;
+    if (receiver->sent > 0 || !sl_link_is_empty(&receiver->waiting))
+        return;
+    sl_table_remove(&courier->receivers, &receiver->node);
+    sl_memory_free(receiver);
+}
+
+/*
+ * Whose turn it is; NULL: nobody's. Those that are passed over hold as many places as are free, at
+ * least, so they are few.
+ */
+static struct sl_courier_receiver *next_receiver(const struct sl_courier *courier)
+{
+    const struct sl_link *head = &courier->turns;
+    if (courier->free_count == 0)
+        return NULL;
+    for (struct sl_link *link = head->next; link != head; link = link->next) {
+        struct sl_courier_receiver *receiver = SL_OBJECT(link, struct sl_courier_receiver, in_turn);
+        if (receiver->sent < courier->free_count)
+            return receiver;
+    }
+    return NULL;
 }
 
 /*
@@ -140,10 +258,26 @@ static void add_headers(struct sl_courier_slot *slot, int64_t wall_ms)
     add_header(slot, "Expect:"); /* none: nobody is asked before a large body is sent */
 }
 
+/* A place for the delivery. */
+static struct sl_courier_slot *occupy(struct sl_courier *courier, struct sl_delivery *delivery)
+{
+    struct sl_courier_slot *slot =
+        SL_OBJECT(sl_link_first(&courier->free), struct sl_courier_slot, link);
+    sl_link_remove(&slot->link);
+    courier->free_count--;
+    delivery->receiver->sent++;
+    if (slot->easy == NULL)
+        prepare(slot);
+    slot->delivery = delivery;
+    delivery->slot = slot;
+    return slot;
+}
+
 /* The slot is free again, its delivery idle. */
 static void release(struct sl_courier_slot *slot)
 {
-    CURLMcode code = curl_multi_remove_handle(slot->courier->multi, slot->easy);
+    struct sl_courier *courier = slot->courier;
+    CURLMcode code = curl_multi_remove_handle(courier->multi, slot->easy);
     SL_ASSERT(code == CURLM_OK);
     SET(CURLOPT_HTTPHEADER, NULL);
     SET(CURLOPT_POSTFIELDS, NULL);
@@ -152,28 +286,25 @@ static void release(struct sl_courier_slot *slot)
     sl_buffer_deinit(&slot->body);
     sl_buffer_deinit(&slot->answer);
     slot->delivery->slot = NULL;
+    slot->delivery->receiver->sent--;
+    leave(courier, slot->delivery);
     slot->delivery = NULL;
-    sl_link_prepend(&slot->courier->free, &slot->link);
+    sl_link_prepend(&courier->free, &slot->link);
+    courier->free_count++;
 }
 
 static void start(struct sl_courier *courier, struct sl_delivery *delivery, int64_t wall_ms)
 {
     struct sl_webhook_url url;
     struct sl_delivery_result result = { .status = 0 };
-    sl_link_remove(&delivery->link);
     result.error =
         sl_webhook_url_parse(sl_bytes_of(delivery->url), courier->setup.allow_local, &url);
     if (result.error != NULL) {
+        leave(courier, delivery);
         courier->setup.on_done(courier->setup.context, delivery, &result);
         return;
     }
-    struct sl_courier_slot *slot =
-        SL_OBJECT(sl_link_first(&courier->free), struct sl_courier_slot, link);
-    sl_link_remove(&slot->link);
-    if (slot->easy == NULL)
-        prepare(slot);
-    slot->delivery = delivery;
-    delivery->slot = slot;
+    struct sl_courier_slot *slot = occupy(courier, delivery);
     slot->head_size = 0;
     slot->is_local = url.is_local;
     slot->was_refused = false;
@@ -237,8 +368,10 @@ struct sl_courier *sl_courier_create(const struct sl_courier_setup *setup)
     CURLMcode code = curl_multi_setopt(courier->multi, CURLMOPT_MAXCONNECTS,
                                        KEPT_FACTOR * (long)setup->in_flight_max);
     SL_ASSERT(code == CURLM_OK);
+    sl_random_bytes(&courier->key, sizeof(courier->key));
     sl_link_init(&courier->free);
-    sl_link_init(&courier->waiting);
+    sl_link_init(&courier->turns);
+    courier->free_count = setup->in_flight_max;
     courier->slots = sl_memory_zalloc(setup->in_flight_max * sizeof(courier->slots[0]));
     for (unsigned i = 0; i < setup->in_flight_max; i++) {
         struct sl_courier_slot *slot = &courier->slots[i];
@@ -256,8 +389,9 @@ void sl_courier_destroy(struct sl_courier **courier)
     *courier = NULL;
     if (destroyed == NULL)
         return;
-    while ((link = sl_link_first(&destroyed->waiting)) != NULL)
-        sl_link_remove(link);
+    while ((link = sl_link_first(&destroyed->turns)) != NULL)
+        sl_courier_cancel(destroyed,
+                          first_of(SL_OBJECT(link, struct sl_courier_receiver, in_turn)));
     for (unsigned i = 0; i < destroyed->setup.in_flight_max; i++) {
         struct sl_courier_slot *slot = &destroyed->slots[i];
         if (slot->delivery != NULL)
@@ -267,6 +401,8 @@ void sl_courier_destroy(struct sl_courier **courier)
     CURLMcode code = curl_multi_cleanup(destroyed->multi);
     SL_ASSERT(code == CURLM_OK);
     curl_global_cleanup();
+    SL_ASSERT(destroyed->receivers.count == 0);
+    sl_table_deinit(&destroyed->receivers);
     sl_memory_free(destroyed->slots);
     sl_memory_free(destroyed);
 }
@@ -274,31 +410,33 @@ void sl_courier_destroy(struct sl_courier **courier)
 void sl_courier_send(struct sl_courier *courier, struct sl_delivery *delivery)
 {
     SL_ASSERT(sl_delivery_is_idle(delivery));
-    sl_link_append(&courier->waiting, &delivery->link);
+    struct sl_courier_receiver *receiver = receiver_of(courier, delivery->url);
+    delivery->receiver = receiver;
+    if (sl_link_is_empty(&receiver->waiting))
+        sl_link_append(&courier->turns, &receiver->in_turn);
+    sl_link_append(&receiver->waiting, &delivery->link);
 }
 
 void sl_courier_cancel(struct sl_courier *courier, struct sl_delivery *delivery)
 {
-    sl_link_remove(&delivery->link);
-    if (delivery->slot == NULL)
-        return;
-    SL_ASSERT(delivery->slot->courier == courier);
-    release(delivery->slot);
-}
-
-static bool can_start(const struct sl_courier *courier)
-{
-    return !sl_link_is_empty(&courier->waiting) && !sl_link_is_empty(&courier->free);
+    if (delivery->slot != NULL) {
+        SL_ASSERT(delivery->slot->courier == courier);
+        release(delivery->slot);
+    } else if (delivery->receiver != NULL) {
+        take_off(delivery);
+        leave(courier, delivery);
+    }
 }
 
 void sl_courier_run(struct sl_courier *courier, int64_t wall_ms)
 {
     int count;
     const CURLMsg *message;
+    struct sl_courier_receiver *receiver;
     /* As often as there are slots: a delivery whose URL is refused may be sent again at once. */
-    for (unsigned i = 0; i < courier->setup.in_flight_max && can_start(courier); i++)
-        start(courier, SL_OBJECT(sl_link_first(&courier->waiting), struct sl_delivery, link),
-              wall_ms);
+    for (unsigned i = 0;
+         i < courier->setup.in_flight_max && (receiver = next_receiver(courier)) != NULL; i++)
+        start(courier, take_first(courier, receiver), wall_ms);
     CURLMcode code = curl_multi_perform(courier->multi, &count);
     SL_ASSERT(code == CURLM_OK);
     while ((message = curl_multi_info_read(courier->multi, &count)) != NULL) {
@@ -316,7 +454,7 @@ void sl_courier_wait(struct sl_courier *courier, const int *fds, unsigned fd_cou
     SL_ASSERT(fd_count <= SL_COURIER_FDS_MAX);
     for (unsigned i = 0; i < fd_count; i++)
         waited[i] = (struct curl_waitfd){ .fd = fds[i], .events = CURL_WAIT_POLLIN };
-    if (can_start(courier))
+    if (next_receiver(courier) != NULL)
         timeout_ms = 0;
     int timeout = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
     CURLMcode code = curl_multi_poll(courier->multi, waited, fd_count, timeout, NULL);

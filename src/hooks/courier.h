@@ -1,13 +1,18 @@
 /*
  * hooks/courier.h - carries webhooks to their receivers
  *
- * What     Signs and POSTs bodies with libcurl, a bounded number of them at once; the others wait
- *          in the order in which they came.
+ * What     Signs and POSTs bodies with libcurl, a bounded number of them at once; the others wait,
+ *          those to the same receiver in the order in which they came, and receivers take turns.
  * Why      A receiver may be slow, endless, hostile, or somewhere it must not be. So everything has
  *          a bound in bytes and in time; the URL is judged again when its turn comes, and every
  *          address by the call that is about to connect to it, so what a name means in between does
  *          not matter; nothing is redirected, and no proxy is asked. A connection that is kept
  *          alive is used again for the same host only, whose URL allows the same addresses.
+ * Share    A receiver, which is a host and a port, gets one more delivery only while it has fewer
+ *          than there are places free: one that hangs holds half of them, a second one half of the
+ *          rest, and so on, and something is left for those that answer. It is not left to
+ *          CURLMOPT_MAX_HOST_CONNECTIONS: what waits inside of libcurl holds a place, its body was
+ *          signed, and its timeouts run.
  * Thread   hooks. It never blocks but in sl_courier_wait(); libcurl resolves names in threads of
  *          its own, and nobody waits for one whose delivery has ended.
  * Owns     Its connections. Deliveries lie in their owner's objects.
@@ -30,6 +35,7 @@ extern "C" {
 #endif
 
 struct sl_courier;
+struct sl_courier_receiver;
 struct sl_courier_slot;
 struct sl_keys;
 
@@ -39,9 +45,10 @@ enum {
 };
 
 struct sl_delivery {
-    struct sl_link link;          /* while it waits */
-    struct sl_courier_slot *slot; /* while it is sent; borrowed from the courier */
-    const char *url;              /* borrowed until it is idle again */
+    struct sl_link link;                  /* while it waits */
+    struct sl_courier_receiver *receiver; /* unless it is idle; borrowed from the courier */
+    struct sl_courier_slot *slot;         /* while it is sent; borrowed from the courier */
+    const char *url;                      /* borrowed until it is idle again */
 };
 
 struct sl_delivery_result {
@@ -54,7 +61,7 @@ struct sl_courier_setup {
     const struct sl_keys *keys;  /* borrowed for the courier's life */
     const char *ca_file;         /* borrowed; who is trusted; NULL: whom the system trusts */
     bool allow_local;            /* the exception for development, see hooks/webhook_url.h */
-    unsigned in_flight_max;      /* deliveries that are sent at the same time; at least 1 */
+    unsigned in_flight_max;      /* places: deliveries sent at the same time; at least 1 */
     unsigned connect_timeout_ms; /* to resolve, connect and shake hands; at least 1 */
     unsigned total_timeout_ms;   /* until the answer is there; at least 1 */
     size_t answer_size_max;      /* bytes of the body of an answer */
@@ -93,13 +100,14 @@ void sl_courier_wait(struct sl_courier *courier, const int *fds, unsigned fd_cou
 static inline void sl_delivery_init(struct sl_delivery *delivery, const char *url)
 {
     sl_link_init(&delivery->link);
+    delivery->receiver = NULL;
     delivery->slot = NULL;
     delivery->url = url;
 }
 
 static inline bool sl_delivery_is_idle(const struct sl_delivery *delivery)
 {
-    return delivery->slot == NULL && !sl_link_is_linked(&delivery->link);
+    return delivery->receiver == NULL;
 }
 
 #ifdef __cplusplus

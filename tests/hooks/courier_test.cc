@@ -119,6 +119,20 @@ class Courier : public ::testing::Test
         RunUntil([&] { return !post.results.empty(); });
     }
 
+    void RunUntilAllDone(const std::list<Post> &posts)
+    {
+        RunUntil([&] {
+            return std::all_of(posts.begin(), posts.end(),
+                               [](const Post &post) { return !post.results.empty(); });
+        });
+    }
+
+    static unsigned Started(const std::list<Post> &posts)
+    {
+        return static_cast<unsigned>(std::count_if(
+            posts.begin(), posts.end(), [](const Post &post) { return post.started > 0; }));
+    }
+
     /* What becomes of one delivery. */
     std::string Deliver(const std::string &url, const std::string &body = "{}")
     {
@@ -476,38 +490,167 @@ class Gate
     bool is_open_ = false;
 };
 
+/* A receiver for each of so many deliveries. */
 TEST_F(Courier, SendsOnlySoManyAtTheSameTimeInTheirOrder)
 {
     for (unsigned max : { 1u, 3u }) {
         Gate gate;
-        Receiver receiver(gate.Answerer());
-        setup_.in_flight_max = max;
+        std::list<Receiver> receivers;
         std::list<Post> posts;
+        setup_.in_flight_max = max;
         for (unsigned i = 0; i < max + 2; i++) {
-            posts.emplace_back(receiver.Url(), std::to_string(i));
+            receivers.emplace_back(gate.Answerer());
+            posts.emplace_back(receivers.back().Url(), std::to_string(i));
             Send(&posts.back());
         }
-        RunUntil([&] { return receiver.requests().size() == max; });
-        for (int i = 0; i < 5; i++)
-            RunOnce();
+        RunUntil([&] { return !receivers.front().requests().empty(); });
         unsigned index = 0;
         for (const Post &post : posts)
             EXPECT_EQ(post.started, index++ < max ? 1u : 0u) << index;
-        EXPECT_EQ(receiver.requests().size(), max);
         gate.Open();
-        RunUntil([&] { return !posts.back().results.empty(); });
-        RunUntil([&] {
-            return std::all_of(posts.begin(), posts.end(),
-                               [](const Post &post) { return !post.results.empty(); });
-        });
+        RunUntilAllDone(posts);
         index = 0;
         for (const Post &post : posts)
             EXPECT_EQ(post.results, std::vector<std::string>{ "200 " + std::to_string(index++) });
-        for (unsigned i = 0; i < posts.size() && max == 1; i++)
-            EXPECT_EQ(receiver.requests()[i].body, std::to_string(i));
         TearDownCourier();
     }
 }
+
+TEST_F(Courier, SendsToAReceiverInTheOrderInWhichTheyCame)
+{
+    Receiver receiver(Always(Answer(204)));
+    setup_.in_flight_max = 1;
+    std::list<Post> posts;
+    for (unsigned i = 0; i < 4; i++) {
+        posts.emplace_back(receiver.Url(), std::to_string(i));
+        Send(&posts.back());
+    }
+    RunUntilAllDone(posts);
+    for (unsigned i = 0; i < posts.size(); i++)
+        EXPECT_EQ(receiver.requests()[i].body, std::to_string(i));
+}
+
+/* ---- shares: a receiver is a host and a port ----------------------------------------------- */
+
+/* Alone it holds half of the places, rounded up: then no more of them are free than it has. */
+TEST_F(Courier, AReceiverGetsOneMoreOnlyWhileItHasFewerThanAreFree)
+{
+    for (unsigned max : { 1u, 2u, 3u, 4u, 5u, 8u, 9u }) {
+        const unsigned share = (max + 1) / 2;
+        for (unsigned count : { share - 1, share, share + 1, 2 * max }) {
+            Gate gate;
+            Receiver receiver(gate.Answerer());
+            setup_.in_flight_max = max;
+            std::list<Post> posts;
+            for (unsigned i = 0; i < count; i++) {
+                posts.emplace_back(receiver.Url());
+                Send(&posts.back());
+            }
+            RunOnce();
+            EXPECT_EQ(Started(posts), std::min(count, share)) << max << " " << count;
+            RunOnce();
+            EXPECT_EQ(Started(posts), std::min(count, share)) << max << " " << count;
+            gate.Open();
+            RunUntilAllDone(posts);
+            TearDownCourier();
+        }
+    }
+}
+
+TEST_F(Courier, DeliversPastAReceiverThatHangs)
+{
+    Receiver hanging(Silent()), good(Always(Answer(204)));
+    std::list<Post> stuck, posts;
+    setup_.in_flight_max = 4;
+    for (unsigned i = 0; i < 20; i++) {
+        stuck.emplace_back(hanging.Url());
+        Send(&stuck.back());
+    }
+    RunUntil([&] { return hanging.requests().size() == 2; });
+    for (unsigned i = 0; i < 20; i++) {
+        posts.emplace_back(good.Url());
+        Send(&posts.back());
+    }
+    RunUntilAllDone(posts);
+    EXPECT_EQ(Started(stuck), 2u);
+    EXPECT_EQ(hanging.requests().size(), 2u);
+    EXPECT_EQ(posts.back().results[0], "204 ");
+}
+
+/* Of 8 places the first one holds 4, the second one 2, the third one 1, and 1 is left. */
+TEST_F(Courier, DeliversPastSeveralReceiversThatHang)
+{
+    std::list<Receiver> hanging;
+    std::list<std::list<Post>> stuck;
+    setup_.in_flight_max = 8;
+    for (unsigned share : { 4u, 2u, 1u }) {
+        hanging.emplace_back(Silent());
+        stuck.emplace_back();
+        for (unsigned i = 0; i < 8; i++) {
+            stuck.back().emplace_back(hanging.back().Url());
+            Send(&stuck.back().back());
+        }
+        RunOnce();
+        EXPECT_EQ(Started(stuck.back()), share);
+    }
+    EXPECT_EQ(DeliverTo(Always(Answer(204))), "204 ");
+    unsigned started = 0;
+    for (const std::list<Post> &posts : stuck)
+        started += Started(posts);
+    EXPECT_EQ(started, 7u);
+}
+
+TEST_F(Courier, ReceiversTakeTurns)
+{
+    Gate gate;
+    Receiver busy(gate.Answerer()), first(gate.Answerer()), second(gate.Answerer());
+    std::list<Post> posts;
+    std::vector<std::string> order;
+    setup_.in_flight_max = 1;
+    for (const Receiver *receiver : { &busy, &first, &first, &first, &second, &second }) {
+        posts.emplace_back(receiver->Url(), receiver == &first ? "first" : "second");
+        posts.back().on_done = [&](Post *post) { order.push_back(post->body); };
+        Send(&posts.back());
+    }
+    posts.front().on_done = nullptr;
+    gate.Open();
+    RunUntilAllDone(posts);
+    EXPECT_EQ(order, (std::vector<std::string>{ "first", "second", "first", "second", "first" }));
+}
+
+TEST_F(Courier, AReceiverIsItsHostInAnyCaseAndItsPort)
+{
+    Receiver hanging(Silent()), good(Always(Answer(204)));
+    setup_.in_flight_max = 2;
+    Post one(hanging.Url("http://localhost")), same(hanging.Url("http://LOCALHOST"));
+    Send(&one);
+    Send(&same);
+    RunOnce();
+    EXPECT_EQ(one.started, 1u);
+    EXPECT_EQ(same.started, 0u);
+    EXPECT_EQ(Deliver(good.Url("http://localhost")), "204 ");
+    EXPECT_EQ(same.started, 0u);
+}
+
+TEST_F(Courier, WhatIsCancelledGivesItsShareBack)
+{
+    Receiver hanging(Silent());
+    setup_.in_flight_max = 2;
+    std::list<Post> posts;
+    for (unsigned i = 0; i < 3; i++) {
+        posts.emplace_back(hanging.Url());
+        Send(&posts.back());
+    }
+    RunOnce();
+    EXPECT_EQ(Started(posts), 1u);
+    sl_courier_cancel(courier(), &posts.back().delivery); /* waits */
+    sl_courier_cancel(courier(), &posts.front().delivery);
+    RunOnce();
+    EXPECT_EQ(Started(posts), 2u);
+    EXPECT_EQ(posts.back().started, 0u);
+}
+
+/* ---- cancelling, and the end --------------------------------------------------------------- */
 
 TEST_F(Courier, CancelsWhatWaits)
 {
