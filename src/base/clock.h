@@ -31,7 +31,10 @@ enum {
     SL_CLOCK_TEXT_SIZE = 25, /* "2026-01-31T23:59:59.999Z" and its NUL */
 };
 
-/* Writes SL_CLOCK_TEXT_SIZE bytes; `wall_ms` is from the year 1970 to 9999. */
+/* 9999-12-31T23:59:59.999Z */
+#define SL_CLOCK_WALL_MS_MAX INT64_C(253402300799999)
+
+/* Writes SL_CLOCK_TEXT_SIZE bytes; `wall_ms` is from 0 to SL_CLOCK_WALL_MS_MAX. */
 void sl_clock_format_wall(int64_t wall_ms, char *out);
 
 #ifdef __cplusplus

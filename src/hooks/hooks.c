@@ -211,7 +211,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     sl_link_init(&made->to_settle);
     sl_link_init(&made->poll.now);
     sl_link_init(&made->poll.next);
-    sl_registry_init(&made->registry, setup->links_max);
+    sl_registry_init(&made->registry, SIZE_MAX); /* what is kept is read, whatever its number */
     read_clocks(made);
     sl_timer_wheel_init(&made->wheel, made->now.running_ms);
     const struct sl_vfs *vfs = setup->vfs == NULL ? sl_vfs_posix() : setup->vfs;

@@ -52,6 +52,7 @@ struct sli_store {
     enum sli_store_step step;
     bool is_under_way;                  /* the operation of the step is at the engine */
     bool is_failing;                    /* the last one failed; tried again after a while */
+    unsigned failures;                  /* in a row */
     bool is_new;                        /* the stream is not complete yet */
     uint64_t number;                    /* of the stream; 0: there is none yet */
     uint64_t old_number;                /* of the one before, which is to be removed; 0: none */

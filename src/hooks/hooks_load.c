@@ -404,6 +404,7 @@ static void resume_all(struct sl_hooks *hooks)
 enum sl_err sli_hooks_load(struct sl_hooks *hooks)
 {
     enum sl_err err = load_streams(hooks);
+    hooks->registry.cursors_max = hooks->setup.links_max;
     if (err != SL_OK || hooks->registry.subscriptions.count == 0)
         return err;
     sli_hooks_begin_epoch(hooks);

@@ -127,7 +127,7 @@ void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
 
 static void on_add(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
 {
-    if (request->body.stream_count > hooks->registry.cursors_max - hooks->registry.cursor_count)
+    if (hooks->registry.cursor_count + request->body.stream_count > hooks->registry.cursors_max)
         sli_hooks_answer(request, SL_ERR_TOO_MANY_LINKS);
     else
         sli_hooks_start_job(hooks, hook, request, request->body.streams, request->body.stream_count,
@@ -351,6 +351,14 @@ static void on_found(struct sl_hooks *hooks, struct sli_hook *hook,
     }
 }
 
+/* For the end of what is under way; what has failed is tried again for it. */
+static void park(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
+{
+    sl_link_append(&hook->parked, &request->link);
+    if (hook->store.is_failing)
+        sli_hooks_touch(hooks, hook);
+}
+
 void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request)
 {
     if (request->action == SL_HOOKS_JWKS) {
@@ -369,8 +377,8 @@ void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request)
     struct sli_hook *hook = subscription == NULL ? NULL : sli_hook_of(subscription);
     if (hook == NULL)
         on_missing(hooks, request);
-    else if (hook->job != NULL || !hook->is_made || hook->is_ending)
-        sl_link_append(&hook->parked, &request->link);
-    else
+    else if (hook->job == NULL && hook->is_made && !hook->is_ending)
         on_found(hooks, hook, request);
+    else
+        park(hooks, hook, request);
 }

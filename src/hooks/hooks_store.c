@@ -8,10 +8,10 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "hooks/hooks_internal.h"
 
 enum {
-    RETRY_MS = 1000,           /* after a write that failed */
     GROWTH_FACTOR = 2,         /* a stream so many times as large as when it was complete, ... */
     GROWTH_BYTES = 128 * 1024, /* ... and so many bytes more, is followed by a new one */
     NUMBER_DIGITS = 20,        /* so that names sort as numbers do */
@@ -44,12 +44,13 @@ static void answer_all(struct sl_link *requests)
     }
 }
 
-static void refuse_all(struct sl_link *requests, enum sl_err err)
+static void refuse_all(struct sl_link *requests, enum sl_err err, const char *message)
 {
     for (struct sl_link *link; (link = sl_link_first(requests)) != NULL;) {
         struct sl_hooks_request *request = SL_OBJECT(link, struct sl_hooks_request, link);
         sl_link_remove(link);
         sl_buffer_clear(&request->text);
+        request->message = message;
         sli_hooks_answer(request, err);
     }
 }
@@ -67,7 +68,7 @@ static void answer_removed(struct sl_link *requests)
         else
             sl_link_append(&late, link);
     }
-    refuse_all(&late, SL_ERR_SUBSCRIPTION_NOT_FOUND);
+    refuse_all(&late, SL_ERR_SUBSCRIPTION_NOT_FOUND, NULL);
 }
 
 /* ---- one step after the other ---- */
@@ -205,18 +206,33 @@ static void finish_step(struct sli_hook *hook)
         break;
     }
     store->step = SLI_STORE_NONE;
+    store->failures = 0;
     if (store->is_new)
         return;
     hook->durable_generation = store->wake_generation;
     answer_all(&store->answering);
 }
 
+/* A lease that its worker never hears of would only keep the next claim away. */
+static void give_back_claims(struct sli_hook *hook, struct sl_link *requests)
+{
+    for (struct sl_link *link = requests->next; link != requests; link = link->next) {
+        const struct sl_hooks_request *request = SL_OBJECT(link, struct sl_hooks_request, link);
+        if (request->action == SL_HOOKS_CLAIM && request->err == SL_OK &&
+            hook->subscription.phase == SL_SUBSCRIPTION_HELD)
+            sl_subscription_end_wake(&hook->subscription);
+    }
+}
+
 /*
- * What failed is tried again after a while, and whoever waits for it hears of that now: what was
- * asked may have happened or may happen yet. A subscription that was not there before is given up.
+ * What failed is tried again after a while, longer after each failure, or at once when somebody
+ * waits for it; whoever waits now hears of the failure: what was asked may have happened or may
+ * happen yet. A subscription that was not there before is given up.
  */
 static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err err)
 {
+    static const char unknown[] = "What was asked may have happened, or may happen yet: look at "
+                                  "the subscription, or send it again later.";
     struct sli_store *store = &hook->store;
     if (store->step == SLI_STORE_CREATE && store->number != 0) {
         /* Records go on into the complete one, until that has grown as much again. */
@@ -224,9 +240,11 @@ static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err
         store->step = SLI_STORE_NONE;
         return;
     }
-    refuse_all(&store->answering, err);
-    refuse_all(&store->waiting, err);
-    refuse_all(&hook->parked, err);
+    give_back_claims(hook, &store->answering);
+    give_back_claims(hook, &store->waiting);
+    refuse_all(&store->answering, err, unknown);
+    refuse_all(&store->waiting, err, unknown);
+    refuse_all(&hook->parked, err, unknown);
     if (!hook->is_made && !hook->is_ending) {
         hook->is_ending = true;
         store->step = SLI_STORE_NONE;
@@ -236,7 +254,8 @@ static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err
         sl_log(SL_LOG_WARN, "hooks", "not_written", "code=%s stream=%s", sl_err_code(err),
                store->name);
     store->is_failing = true;
-    store->retry_ms = hooks->now.running_ms + RETRY_MS;
+    store->failures++;
+    store->retry_ms = hooks->now.running_ms + sl_retry_delay_ms(store->failures, sl_random_u64());
 }
 
 static void on_written(struct sl_hooks *hooks, struct sli_completion *completion,
@@ -261,13 +280,20 @@ static void on_written(struct sl_hooks *hooks, struct sli_completion *completion
         fail_step(hooks, hook, err);
 }
 
+/* It failed, it is too early to try again, and nobody waits for it. */
+static bool is_resting(const struct sl_hooks *hooks, const struct sli_hook *hook)
+{
+    const struct sli_store *store = &hook->store;
+    return store->is_failing && hooks->now.running_ms < store->retry_ms &&
+           sl_link_is_empty(&store->waiting) && sl_link_is_empty(&hook->parked);
+}
+
 void sli_store_write(struct sl_hooks *hooks, struct sli_hook *hook)
 {
     struct sli_store *store = &hook->store;
     if (!hook->is_ending && sli_store_is_durable(hook))
         answer_all(&store->waiting); /* they came during the write that has just ended */
-    if (store->is_under_way || hook->job != NULL ||
-        (store->is_failing && hooks->now.running_ms < store->retry_ms))
+    if (store->is_under_way || hook->job != NULL || is_resting(hooks, hook))
         return;
     if (!store->is_failing || store->step == SLI_STORE_NONE) {
         store->step = next_step(hook);

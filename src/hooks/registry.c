@@ -197,7 +197,7 @@ struct sl_cursor *sl_registry_link(struct sl_registry *registry,
     struct sl_cursor *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
     if (cursor != NULL)
         return cursor;
-    if (registry->cursor_count == registry->cursors_max)
+    if (registry->cursor_count >= registry->cursors_max)
         return NULL;
     registry->cursor_count++;
     if (stream == NULL)

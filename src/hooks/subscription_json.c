@@ -1,6 +1,7 @@
 #include "hooks/subscription_json.h"
 
 #include <inttypes.h>
+#include <limits.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -349,29 +350,48 @@ void sl_subscription_touch_all(struct sl_subscription *subscription)
         sl_cursor_touch(SL_OBJECT(link, struct sl_cursor, of_subscription));
 }
 
-void sl_subscription_take_record(struct sl_subscription *subscription,
-                                 const struct sl_hooks_now *now, size_t size_max,
-                                 struct sl_buffer *out)
+/* The first names that are no longer linked, as many as there is room for, and one at least. */
+static void take_unlinks(struct sl_buffer *unlinked, size_t size_max, struct sl_buffer *out)
+{
+    struct sl_bytes name, rest = sl_buffer_bytes(unlinked), all = rest;
+    do {
+        if (!sl_json_next(&rest, &name))
+            return;
+    } while (all.size - rest.size <= size_max && rest.size > 0);
+    size_t size = (size_t)(name.data - all.data) + name.size;
+    sl_buffer_append(out, all.data, size);
+    if (rest.size > 0)
+        memmove(unlinked->data, rest.data, rest.size);
+    unlinked->size = rest.size;
+}
+
+static void take_links(struct sl_subscription *subscription, size_t size_max, struct sl_buffer *out)
 {
     size_t start = out->size;
     struct sl_link *link;
-    sl_buffer_append_text(out, "{");
-    append_wake(subscription, now, out);
-    sl_buffer_append_text(out, ",\"unlinks\":[");
-    sl_buffer_append_bytes(out, sl_buffer_bytes(&subscription->unlinked));
-    sl_buffer_append_text(out, "],\"links\":[");
-    for (bool first = true; (link = sl_link_first(&subscription->unwritten)) != NULL;
-         first = false) {
-        if (out->size - start > size_max)
-            break;
-        if (!first)
+    while ((link = sl_link_first(&subscription->unwritten)) != NULL &&
+           out->size - start <= size_max) {
+        if (out->size > start)
             append_comma(out);
         append_link(SL_OBJECT(link, struct sl_cursor, unwritten), out);
         sl_link_remove(link);
     }
+}
+
+void sl_subscription_take_record(struct sl_subscription *subscription,
+                                 const struct sl_hooks_now *now, size_t size_max,
+                                 struct sl_buffer *out)
+{
+    sl_buffer_append_text(out, "{");
+    append_wake(subscription, now, out);
+    sl_buffer_append_text(out, ",\"unlinks\":[");
+    take_unlinks(&subscription->unlinked, size_max, out);
+    sl_buffer_append_text(out, "],\"links\":[");
+    /* What was linked anew must not come before its unlink. */
+    if (subscription->unlinked.size == 0)
+        take_links(subscription, size_max, out);
     sl_buffer_append_text(out, "]}");
     subscription->wake_unwritten = false;
-    sl_buffer_clear(&subscription->unlinked);
 }
 
 /* ---- reading it again ---- */
@@ -407,11 +427,12 @@ bool sl_subscription_read_first_record(struct sl_bytes record, struct sl_subscri
     const char *what;
     uint64_t created_at_ms;
     bool ok = sl_json_find(record, "config", &value) &&
-              sl_control_parse_subscription(value, &config, &what) == SL_OK;
+              sl_control_read_subscription(value, &config, &what) == SL_OK;
     sl_subscription_init(subscription, id, &config);
     ok = ok && find_number(record, "created_at_ms", &created_at_ms) &&
+         created_at_ms <= SL_CLOCK_WALL_MS_MAX &&
          find_number(record, "incarnation", &subscription->incarnation) &&
-         find_text(record, "root", &subscription->root);
+         find_text(record, "root", &subscription->root) && subscription->root.size > 0;
     if (ok && subscription->config.pattern.size > 0)
         ok = sl_glob_create(subscription->config.pattern, &subscription->glob) == SL_OK;
     if (ok)
@@ -421,28 +442,37 @@ bool sl_subscription_read_first_record(struct sl_bytes record, struct sl_subscri
     return ok;
 }
 
+/* False: it is none. */
+static bool apply_wake_id(struct sl_bytes id, struct sl_subscription *subscription)
+{
+    if (id.size != SL_WAKE_ID_SIZE || id.data[0] != 'w')
+        return false;
+    memcpy(subscription->wake_id, id.data, SL_WAKE_ID_SIZE);
+    subscription->phase = SL_SUBSCRIPTION_WAKING;
+    return true;
+}
+
 /* Held again as long as a lease lasts: its worker may live, and has heard nothing meanwhile. */
 static bool apply_wake(struct sl_bytes wake, struct sl_subscription *subscription,
                        const struct sl_hooks_now *now)
 {
     struct sl_buffer id = { NULL, 0, 0 };
     uint64_t retries, attempt_wall_ms;
-    if (!find_number(wake, "generation", &subscription->generation))
-        return false;
+    bool ok = find_number(wake, "generation", &subscription->generation);
     subscription->phase = SL_SUBSCRIPTION_IDLE;
     subscription->lease_until_ms = subscription->next_attempt_ms = 0;
     subscription->retry_count = 0;
     sl_buffer_clear(&subscription->worker);
-    if (find_text(wake, "id", &id) && id.size == SL_WAKE_ID_SIZE) {
-        memcpy(subscription->wake_id, id.data, SL_WAKE_ID_SIZE);
-        subscription->phase = SL_SUBSCRIPTION_WAKING;
-        if (find_text(wake, "worker", &subscription->worker)) {
-            subscription->phase = SL_SUBSCRIPTION_HELD;
-            sl_subscription_extend_lease(subscription, now->running_ms);
-        }
-    }
+    if (ok && find_text(wake, "id", &id))
+        ok = apply_wake_id(sl_buffer_bytes(&id), subscription);
     sl_buffer_deinit(&id);
-    if (find_number(wake, "retries", &retries) &&
+    if (ok && subscription->phase == SL_SUBSCRIPTION_WAKING &&
+        find_text(wake, "worker", &subscription->worker)) {
+        ok = subscription->worker.size > 0 && !subscription->config.is_webhook;
+        subscription->phase = SL_SUBSCRIPTION_HELD;
+        sl_subscription_extend_lease(subscription, now->running_ms);
+    }
+    if (find_number(wake, "retries", &retries) && retries <= UINT_MAX &&
         find_number(wake, "next_attempt_ms", &attempt_wall_ms)) {
         uint64_t left_ms =
             attempt_wall_ms > (uint64_t)now->wall_ms ? attempt_wall_ms - (uint64_t)now->wall_ms : 0;
@@ -452,7 +482,7 @@ static bool apply_wake(struct sl_bytes wake, struct sl_subscription *subscriptio
         subscription->retry_count = (unsigned)retries;
         subscription->next_attempt_ms = now->running_ms + left_ms;
     }
-    return true;
+    return ok;
 }
 
 static bool apply_unlink(struct sl_bytes value, struct sl_registry *registry,

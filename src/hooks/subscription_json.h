@@ -64,8 +64,8 @@ void sl_subscription_append_config(const struct sl_control_body *config, struct 
 void sl_subscription_append_first_record(const struct sl_subscription *subscription,
                                          struct sl_buffer *out);
 /*
- * A record of what is unwritten, which is written then; at most about `size_max` bytes of cursors.
- * The rest stays unwritten.
+ * A record of what is unwritten, which is written then; at most about `size_max` bytes of unlinks
+ * and as many of links. The rest stays unwritten.
  */
 void sl_subscription_take_record(struct sl_subscription *subscription,
                                  const struct sl_hooks_now *now, size_t size_max,

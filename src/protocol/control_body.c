@@ -286,14 +286,11 @@ static bool open_object(struct sl_bytes json, struct sl_json_split *split, struc
     return sl_json_next(&rest, object);
 }
 
-static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, const char **what,
-                         void (*read)(struct reader *reader))
+static enum sl_err read_body(struct sl_bytes json, struct sl_control_body *body, const char **what,
+                             void (*read)(struct reader *reader))
 {
     struct sl_json_split split = { .count = 0 };
     struct reader reader = { .body = body, .what = NULL };
-    *what = NULL;
-    if (json.size > SL_CONTROL_BODY_SIZE_MAX)
-        return SL_ERR_PAYLOAD_TOO_LARGE;
     if (json.size == 0)
         json = sl_bytes_of("{}");
     if (open_object(json, &split, &reader.object)) {
@@ -305,6 +302,21 @@ static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, con
     sl_json_split_deinit(&split);
     *what = reader.what;
     return reader.what == NULL ? SL_OK : SL_ERR_INVALID_REQUEST;
+}
+
+static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, const char **what,
+                         void (*read)(struct reader *reader))
+{
+    *what = NULL;
+    if (json.size > SL_CONTROL_BODY_SIZE_MAX)
+        return SL_ERR_PAYLOAD_TOO_LARGE;
+    return read_body(json, body, what, read);
+}
+
+enum sl_err sl_control_read_subscription(struct sl_bytes json, struct sl_control_body *body,
+                                         const char **what)
+{
+    return read_body(json, body, what, read_subscription);
 }
 
 enum sl_err sl_control_parse_subscription(struct sl_bytes json, struct sl_control_body *body,

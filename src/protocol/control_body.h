@@ -67,6 +67,12 @@ struct sl_control_body {
 SL_NODISCARD enum sl_err sl_control_parse_subscription(struct sl_bytes json,
                                                        struct sl_control_body *body,
                                                        const char **what);
+/*
+ * The same of a normalised one that was kept, whatever its size: names grow when they become
+ * canonical.
+ */
+SL_NODISCARD enum sl_err
+sl_control_read_subscription(struct sl_bytes json, struct sl_control_body *body, const char **what);
 SL_NODISCARD enum sl_err sl_control_parse_streams(struct sl_bytes json,
                                                   struct sl_control_body *body, const char **what);
 SL_NODISCARD enum sl_err sl_control_parse_claim(struct sl_bytes json, struct sl_control_body *body,

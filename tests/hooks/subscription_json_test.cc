@@ -228,6 +228,40 @@ TEST_F(SubscriptionJson, CutsRecordsThatWouldBeLarge)
     EXPECT_EQ(again->cursor_count, 50u);
 }
 
+TEST_F(SubscriptionJson, CutsRecordsOfManyUnlinksAndLinksAfterThem)
+{
+    struct sl_subscription *s = Make("s", std::string(kPullWake) + R"("pattern":"x/*"})");
+    std::vector<struct sl_cursor *> cursors;
+    for (int i = 0; i < 50; i++)
+        cursors.push_back(Link(s, "x/" + std::to_string(i) + std::string(100, 'n'), i, 100));
+    std::string records = Records(s);
+    for (struct sl_cursor *cursor : cursors)
+        sl_registry_unlink(&registry_, &cursor);
+    Link(s, "x/49" + std::string(100, 'n'), 7, 100);
+    while (sl_subscription_is_unwritten(s)) {
+        std::string record = Record(s, 300);
+        EXPECT_LT(record.size(), 700u);
+        records += "," + record;
+    }
+    sl_registry_remove(&registry_, &s);
+    struct sl_subscription *again = Read("s", records);
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(again->cursor_count, 1u) << "the one that was linked anew";
+}
+
+/* Names grow when they become canonical: what was taken must be read back, else nothing starts. */
+TEST_F(SubscriptionJson, ReadsBackAConfigurationThatHasGrownBeyondTheLimitOfBodies)
+{
+    std::string json = std::string(kPullWake) + R"("streams":["a")";
+    while (json.size() < SL_CONTROL_BODY_SIZE_MAX / 2)
+        json += ",\"" + std::to_string(json.size()) + std::string(300, ' ') + "\"";
+    struct sl_subscription *s = Make("s", json + "]}");
+    std::string records = Records(s);
+    EXPECT_GT(records.size(), size_t(SL_CONTROL_BODY_SIZE_MAX));
+    sl_registry_remove(&registry_, &s);
+    EXPECT_NE(Read("s", records), nullptr);
+}
+
 TEST_F(SubscriptionJson, AppliesChangesInOrder)
 {
     struct sl_subscription *s = Make("s", std::string(kPullWake) + R"("pattern":"x/*"})");
@@ -265,6 +299,21 @@ TEST_F(SubscriptionJson, RefusesRecordsThatMakeNoSense)
                                R"({"links":[{"path":"","stream":1}]})", R"({"unlinks":[7]})",
                                R"({"links":[{"path":"a","acked":10000000000000000,"stream":1}]})" })
         EXPECT_EQ(Read("s", first + "," + wrong), nullptr) << wrong;
+}
+
+TEST_F(SubscriptionJson, RefusesWhatABrokenInvariantWouldFollowFrom)
+{
+    const std::string config = R"({"config":{"type":"webhook","pattern":"a","webhook":{)"
+                               R"("url":"https://x.example/"}},"incarnation":1,)";
+    const std::string first = config + R"("created_at_ms":253402300799999,"root":"r"})";
+    for (const char *rest :
+         { R"("created_at_ms":253402300800000,"root":"r"})", R"("created_at_ms":1,"root":""})" })
+        EXPECT_EQ(Read("s", config + rest + ",{\"complete\":true}"), nullptr) << rest;
+    for (const char *wake :
+         { R"({"generation":1,"id":"x_0123456789abcdefff001020"})", R"({"generation":1,"id":"w_"})",
+           R"({"generation":1,"id":"w_0123456789abcdefff001020","worker":"w"})" })
+        EXPECT_EQ(Read("s", first + R"(,{"wake":)" + wake + "}"), nullptr) << wake;
+    EXPECT_NE(Read("s", first + ",{\"complete\":true}"), nullptr);
 }
 
 } // namespace

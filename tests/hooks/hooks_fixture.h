@@ -1,0 +1,178 @@
+/*
+ * tests/hooks/hooks_fixture.h - subscriptions with their thread, on an engine whose disk fails
+ *
+ * What     Ask() sends one request, as the HTTP threads do, and waits for its answer.
+ * Thread   The test's; the hooks have their own.
+ */
+#ifndef SL_TESTS_HOOKS_HOOKS_FIXTURE_H
+#define SL_TESTS_HOOKS_HOOKS_FIXTURE_H
+
+#include "hooks/hooks.h"
+#include "protocol/json_value.h"
+#include "support/engine_fixture.h"
+
+#include <future>
+
+namespace sluice_test
+{
+
+class HooksTest : public ::testing::Test
+{
+  protected:
+    struct Answer {
+        enum sl_err err = SL_OK;
+        std::string text;
+
+        /* The text of a member, or its number. */
+        std::string Member(const char *name) const
+        {
+            struct sl_bytes value;
+            if (!sl_json_find(BytesOf(text), name, &value))
+                return "";
+            std::string raw(reinterpret_cast<const char *>(value.data), value.size);
+            return sl_json_is_string(value) ? raw.substr(1, raw.size() - 2) : raw;
+        }
+    };
+
+    HooksTest() : disk_(1)
+    {
+        disk_.MakeDirectory("/disk");
+    }
+
+    void SetUp() override
+    {
+        Open();
+    }
+
+    void TearDown() override
+    {
+        Close();
+    }
+
+    void Open()
+    {
+        struct sl_engine_options options = {};
+        options.shards = 1;
+        options.data_directory = "/disk/data";
+        options.vfs = disk_.vfs();
+        options.wal_file_bytes = 1 << 20;
+        options.free_bytes_min = 1;
+        ASSERT_EQ(sl_engine_open(&options, &engine_), SL_OK);
+        session_ = std::make_unique<Session>(engine_);
+        metrics_ = sl_metrics_registry_create();
+        struct sl_hooks_setup setup = {};
+        setup.engine = engine_;
+        setup.registry = metrics_;
+        setup.data_directory = "/disk/data";
+        setup.vfs = disk_.vfs();
+        setup.subscriptions_max = 10;
+        setup.links_max = links_max_;
+        setup.deliveries_max = 1;
+        setup.delivery_timeout_ms = 1000;
+        ASSERT_EQ(sl_hooks_open(&setup, &hooks_), SL_OK);
+        sl_hooks_start(hooks_);
+    }
+
+    void Close()
+    {
+        if (hooks_ != nullptr)
+            sl_hooks_stop(&hooks_);
+        session_.reset();
+        if (engine_ != nullptr)
+            sl_engine_close(&engine_);
+        if (metrics_ != nullptr)
+            sl_metrics_registry_destroy(&metrics_);
+    }
+
+    Answer Ask(enum sl_hooks_action action, const std::string &id, const std::string &json = "",
+               const std::string &token = "")
+    {
+        Asked asked;
+        const char *what = nullptr;
+        asked.request.action = action;
+        asked.request.id = BytesOf(id);
+        asked.request.root = sl_bytes_of("http://h/s");
+        asked.request.token = BytesOf(token);
+        asked.request.on_done = [](struct sl_hooks_request *request) {
+            reinterpret_cast<Asked *>(request)->done.set_value();
+        };
+        if (!json.empty()) {
+            EXPECT_EQ(Parser(action)(BytesOf(json), &asked.request.body, &what), SL_OK) << what;
+        }
+        sl_hooks_submit(hooks_, &asked.request);
+        asked.done.get_future().wait();
+        Answer answer;
+        answer.err = asked.request.err;
+        answer.text.assign(reinterpret_cast<const char *>(asked.request.text.data),
+                           asked.request.text.size);
+        sl_control_body_deinit(&asked.request.body);
+        sl_buffer_deinit(&asked.request.text);
+        return answer;
+    }
+
+    Answer Put(const std::string &id, const std::string &members)
+    {
+        return Ask(SL_HOOKS_PUT, id,
+                   R"({"type":"pull-wake","wake_stream":"w","lease_ttl_ms":600000,)" + members +
+                       "}");
+    }
+
+    Answer Claim(const std::string &id)
+    {
+        return Ask(SL_HOOKS_CLAIM, id, R"({"worker":"me"})");
+    }
+
+    /* Reports with the token of this claim. */
+    Answer Report(const std::string &id, const Answer &claim, const std::string &members)
+    {
+        return Ask(SL_HOOKS_ACK, id,
+                   R"({"wake_id":")" + claim.Member("wake_id") + R"(","generation":)" +
+                       claim.Member("generation") + "," + members + "}",
+                   claim.Member("token"));
+    }
+
+    /* Until nothing more may be added. */
+    void FillDisk()
+    {
+        const std::string block(50000, 'f');
+        enum sl_err err = session_->Create("fill").err;
+        disk_.SetFreeSpace(0);
+        for (int i = 0; i < 1000 && err == SL_OK; i++)
+            err = session_->Append("fill", Body(block)).err;
+        EXPECT_EQ(err, SL_ERR_DISK_FULL);
+    }
+
+    void MakeSpace()
+    {
+        disk_.SetFreeSpace(1 << 30);
+        EXPECT_TRUE(Eventually([&] { return session_->Append("fill", Body("x")).err == SL_OK; }));
+    }
+
+    SimDisk disk_;
+    size_t links_max_ = 100;
+    std::unique_ptr<Session> session_;
+
+  private:
+    struct Asked {
+        struct sl_hooks_request request = {}; /* first, see on_done */
+        std::promise<void> done;
+    };
+
+    using Parse = enum sl_err (*)(struct sl_bytes, struct sl_control_body *, const char **);
+
+    static Parse Parser(enum sl_hooks_action action)
+    {
+        return action == SL_HOOKS_PUT     ? sl_control_parse_subscription
+               : action == SL_HOOKS_ADD   ? sl_control_parse_streams
+               : action == SL_HOOKS_CLAIM ? sl_control_parse_claim
+                                          : sl_control_parse_acks;
+    }
+
+    struct sl_metrics_registry *metrics_ = nullptr;
+    struct sl_engine *engine_ = nullptr;
+    struct sl_hooks *hooks_ = nullptr;
+};
+
+} // namespace sluice_test
+
+#endif
