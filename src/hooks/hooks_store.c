@@ -206,6 +206,7 @@ static void finish_step(struct sli_hook *hook)
         break;
     }
     store->step = SLI_STORE_NONE;
+    sl_buffer_deinit(&store->text);
     store->failures = 0;
     if (store->is_new)
         return;
