@@ -87,12 +87,19 @@ extern __thread unsigned sli_thread_shard;
 /* Proves that the calling thread is shard `index`. */
 static inline void sl_thread_assert_shard(unsigned index) SL_ENTERS(sl_role_shard);
 
+/* Tells clang that no thread is the shard any more: what it owned is the caller's. */
+static inline void sl_thread_enter_ended_shard(void) SL_ENTERS(sl_role_shard);
+
 /* Tells clang that this is the session's side. Any thread may hold a session: nothing to check. */
 static inline void sl_thread_enter_session(void) SL_ENTERS(sl_role_session);
 
 static inline void sl_thread_assert_shard(unsigned index)
 {
     SL_ASSERT(sli_thread_shard == index + 1);
+}
+
+static inline void sl_thread_enter_ended_shard(void)
+{
 }
 
 static inline void sl_thread_enter_session(void)

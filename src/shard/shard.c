@@ -507,6 +507,7 @@ void sl_shard_destroy(struct sl_shard **shard)
 {
     struct sl_shard *last = *shard;
     *shard = NULL;
+    sl_thread_enter_ended_shard();
     SL_ASSERT(sl_link_is_empty(&last->gate));
     struct sl_inbox_item *item = sl_inbox_take(&last->unpins_in);
     while (item != NULL) {
