@@ -1,10 +1,16 @@
 /*
  * Any bytes as damage to a data directory. It begins as a small one with everything in it, and every
  * command changes a file: bytes of the input in the place of others, cut, removed, taken for
- * another. An odd first byte asks for the checksums to be put right afterwards. Then a start refuses
- * the directory, or serves what it has: every stream can be asked for and read until its end or its
- * first damaged byte, and all that was read is there again after an orderly end. A directory in
- * which fsck finds nothing wrong starts.
+ * another. Then a start refuses the directory, or serves what it has: every stream can be asked for
+ * and read until its end or its first damaged byte, and all that was read is there again after an
+ * orderly end. A directory in which fsck finds nothing wrong starts and can be read.
+ *
+ * The first byte says whether all checksums are put right afterwards, or whether the damage is of
+ * the kind that they notice for certain: then what can be read is what was written.
+ *
+ * The directory lies in fuzz/base, so that an input means the same damage in every run and in every
+ * later version; log files end there with their last byte that is not zero. FUZZ_MAKE_BASE=1 makes
+ * another one, with which all inputs mean something else.
  */
 #include "base/log.h"
 #include "base/memory.h"
@@ -12,8 +18,12 @@
 #include "support/seal.h"
 #include "support/small_directory.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,7 +76,69 @@ class Input
     size_t size_;
 };
 
+/* ---- the directory ---- */
+
+namespace fs = std::filesystem;
+
+const fs::path kBase = SL_FUZZ_BASE; /* holds what is in kData on the simulated disk */
+constexpr const char *kData = "/disk/data";
+
+bool IsLogFile(const fs::path &path)
+{
+    return path.filename().string().compare(0, 4, "wal-") == 0;
+}
+
+void MakeBase()
+{
+    SmallDirectory made;
+    Must(!testing::Test::HasFailure(), "the directory is made");
+    fs::remove_all(kBase);
+    for (const std::string &file : made.disk().Files()) {
+        fs::path path = kBase / fs::relative(file, kData);
+        std::string bytes = made.disk().Bytes(file);
+        if (IsLogFile(path))
+            bytes.resize(bytes.find_last_not_of('\0') + 1);
+        fs::create_directories(path.parent_path());
+        std::ofstream(path, std::ios::binary) << bytes;
+    }
+}
+
+std::unique_ptr<SimDisk> LoadBase()
+{
+    auto disk = std::make_unique<SimDisk>(1);
+    disk->MakeDirectory("/disk");
+    disk->MakeDirectory(kData);
+    for (const fs::directory_entry &entry : fs::recursive_directory_iterator(kBase)) {
+        std::string place = kData / fs::relative(entry.path(), kBase);
+        if (entry.is_directory()) {
+            disk->MakeDirectory(place);
+            continue;
+        }
+        std::ifstream file(entry.path(), std::ios::binary);
+        std::string bytes{ std::istreambuf_iterator<char>(file), {} };
+        if (IsLogFile(place))
+            bytes.resize(SmallDirectory::kWalFileBytes);
+        disk->SetBytes(place, bytes);
+    }
+    Must(!disk->Files().empty(), "the directory is there");
+    return disk;
+}
+
+/* Without anything a directory is a new one. */
+bool IsEmpty(const SimDisk &disk)
+{
+    std::vector<std::string> files = disk.Files();
+    return std::all_of(files.begin(), files.end(),
+                       [](const std::string &file) { return fs::path(file).filename() == "LOCK"; });
+}
+
 /* ---- damage ---- */
+
+enum class DamageKind {
+    kAny,
+    kSealed, /* with checksums that fit */
+    kRot,    /* no bytes of the input, in which a checksum could be */
+};
 
 class Damage
 {
@@ -76,11 +148,17 @@ class Damage
     }
     void Do()
     {
-        bool seals = input_->Number(1) % 2 == 1;
+        static constexpr DamageKind kinds[] = { DamageKind::kAny, DamageKind::kSealed,
+                                                DamageKind::kRot };
+        kind_ = kinds[input_->Number(1) % 3];
         for (unsigned i = 0; i < kCommandsMax && !input_->IsEmpty(); i++)
             Command();
-        if (seals)
+        if (kind_ == DamageKind::kSealed)
             Seal();
+    }
+    DamageKind kind() const
+    {
+        return kind_;
     }
 
   private:
@@ -100,6 +178,16 @@ class Damage
                  static_cast<unsigned long long>(number));
         return kind % 4 < 2 ? AnyFile() : kShard + std::string(name);
     }
+    /* Bytes to be put in the place of so many; a CRC notices any change within 32 bits. */
+    std::string OtherBytes(const std::string &bytes, size_t size)
+    {
+        if (kind_ != DamageKind::kRot)
+            return input_->Bytes(size);
+        std::string other = bytes;
+        for (char &byte : other)
+            byte = static_cast<char>(byte ^ static_cast<char>(input_->Number(1)));
+        return other;
+    }
     void Command()
     {
         uint64_t command = input_->Number(1);
@@ -110,10 +198,10 @@ class Damage
         switch (command % 8) {
         case 0:
         case 1:
-            bytes.replace(at, size, input_->Bytes(size));
+            bytes.replace(at, size, OtherBytes(bytes.substr(at, std::min<size_t>(size, 4)), size));
             break;
         case 2:
-            bytes.insert(at, input_->Bytes(size));
+            bytes.insert(at, OtherBytes("", size));
             break;
         case 3:
             bytes.resize(at);
@@ -122,10 +210,11 @@ class Damage
             bytes.replace(at, size, std::string(std::min(size, bytes.size() - at), '\0'));
             break;
         case 5:
-            bytes = input_->Bytes(SIZE_MAX);
+            bytes = OtherBytes("", SIZE_MAX);
             break;
         case 6:
-            disk_->Remove(file);
+            if (disk_->Exists(file))
+                disk_->Remove(file);
             return;
         default:
             file = AnyName();
@@ -172,6 +261,7 @@ class Damage
 
     SimDisk *disk_;
     Input *input_;
+    DamageKind kind_ = DamageKind::kAny;
 };
 
 /* ---- what may come of it ---- */
@@ -207,6 +297,18 @@ std::map<std::string, Shown> ReadAll(struct sl_engine *engine)
     Session session(engine);
     for (const std::string &name : session.List())
         all[name] = ReadStream(&session, name);
+    return all;
+}
+
+std::map<std::string, Shown> ReadUndamaged(const SimDisk &base)
+{
+    std::unique_ptr<SimDisk> disk = base.Clone(1);
+    struct sl_engine *engine = nullptr;
+    Must(SmallDirectory::Open(disk.get(), &engine) == SL_OK, "what is not damaged starts");
+    std::map<std::string, Shown> all = ReadAll(engine);
+    sl_engine_close(&engine);
+    for (const auto &[name, shown] : all)
+        Must(shown.err == SL_OK, "what is not damaged can be read");
     return all;
 }
 
@@ -248,7 +350,22 @@ bool IsRefusal(enum sl_err err)
            err == SL_ERR_DATA_DIRECTORY || err == SL_ERR_DATA_KIND || err == SL_ERR_STORAGE_FAILED;
 }
 
-void Start(SimDisk *disk, enum sl_exit_code fsck)
+/* What is shown of each stream is its beginning, or all of it if nothing is said. */
+void CheckRight(const std::map<std::string, Shown> &streams,
+                const std::map<std::string, Shown> &right)
+{
+    Must(streams.size() == right.size(), "no stream comes or goes");
+    for (const auto &[name, shown] : right) {
+        auto found = streams.find(name);
+        Must(found != streams.end(), "no stream is taken for another");
+        const Shown &now = found->second;
+        Must(shown.bytes.compare(0, now.bytes.size(), now.bytes) == 0, "what is shown is right");
+        Must(now.err != SL_OK || now.bytes.size() == shown.bytes.size(),
+             "nothing is lost silently");
+    }
+}
+
+void Start(SimDisk *disk, enum sl_exit_code fsck, const std::map<std::string, Shown> *right)
 {
     struct sl_engine *engine = nullptr;
     enum sl_err err = SmallDirectory::Open(disk, &engine);
@@ -257,6 +374,10 @@ void Start(SimDisk *disk, enum sl_exit_code fsck)
     if (err != SL_OK)
         return;
     std::map<std::string, Shown> first = ReadAll(engine);
+    if (right != nullptr)
+        CheckRight(first, *right);
+    for (const auto &[name, shown] : first)
+        Must(shown.err == SL_OK || fsck != SL_EXIT_CLEAN, "what fsck finds well can be read");
     sl_engine_close(&engine);
     Must(SmallDirectory::Open(disk, &engine) == SL_OK, "what was started and ended starts again");
     std::map<std::string, Shown> second = ReadAll(engine);
@@ -274,18 +395,23 @@ void Start(SimDisk *disk, enum sl_exit_code fsck)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static SmallDirectory *made = nullptr;
-    if (made == nullptr) {
+    static std::unique_ptr<SimDisk> base;
+    static std::map<std::string, Shown> whole; /* what it shows without damage */
+    if (base == nullptr) {
         if (getenv("FUZZ_LOG") == nullptr)
             sl_log_set_level(kNoLog);
-        made = new SmallDirectory();
-        Must(!testing::Test::HasFailure(), "the directory is made");
+        if (getenv("FUZZ_MAKE_BASE") != nullptr)
+            MakeBase();
+        base = LoadBase();
+        whole = ReadUndamaged(*base);
         Must(freopen("/dev/null", "w", stdout) != nullptr, "fsck can talk to nobody");
     }
-    std::unique_ptr<SimDisk> disk = made->disk().Clone(1);
+    std::unique_ptr<SimDisk> disk = base->Clone(1);
     Input input(data, size);
-    Damage(disk.get(), &input).Do();
-    Start(disk.get(), Fsck(disk.get()));
+    Damage damage(disk.get(), &input);
+    damage.Do();
+    bool must_be_right = damage.kind() == DamageKind::kRot && !IsEmpty(*disk);
+    Start(disk.get(), Fsck(disk.get()), must_be_right ? &whole : nullptr);
     Must(!testing::Test::HasFailure(), "answers are consistent");
     return 0;
 }

@@ -18,6 +18,8 @@ namespace sluice_test
 class SmallDirectory
 {
   public:
+    static constexpr size_t kWalFileBytes = 64 << 10;
+
     SmallDirectory()
     {
         disk_.MakeDirectory("/disk");
@@ -77,7 +79,7 @@ class SmallDirectory
         options.shards = 1;
         options.data_directory = "/disk/data";
         options.vfs = disk->VfsOfThisLife();
-        options.wal_file_bytes = 64 << 10;
+        options.wal_file_bytes = kWalFileBytes;
         options.wal_budget_bytes = wal_budget_bytes;
         options.free_bytes_min = 1;
         return sl_engine_open(&options, engine);
