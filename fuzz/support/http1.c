@@ -7,7 +7,7 @@
 
 enum {
     HEADERS_MAX = 100,      /* that the server takes */
-    CHUNK_DIGITS_MAX = 8,   /* of a size that no body reaches anyway */
+    CHUNK_DIGITS_MAX = 16,  /* of a chunk's size, with leading zeros */
     LENGTH_DIGITS_MAX = 18, /* fit in 64 bits */
     STATUS_LINE_MIN = 13,   /* "HTTP/1.1 200 " */
 };
@@ -69,10 +69,9 @@ static bool parse_digits(struct sl_bytes text, int base, size_t digits_max, size
 
 enum chunked {
     CHUNKED_GOOD,
-    CHUNKED_ODD, /* a single LF where CRLF should be, a trailer that is none */
+    CHUNKED_ODD, /* blanks behind a size */
     CHUNKED_BAD,
     CHUNKED_CUT,
-    CHUNKED_UNCLEAR, /* CRs that are not before an LF */
 };
 
 static enum chunked worse(enum chunked a, enum chunked b)
@@ -86,19 +85,14 @@ static enum chunked take_size(struct sl_bytes *rest, size_t *size)
     bool bare;
     if (!take_line(rest, &line, &bare))
         return CHUNKED_CUT;
-    enum chunked result = bare ? CHUNKED_ODD : CHUNKED_GOOD;
-    if (line.size > 0 && memchr(line.data, '\r', line.size) != NULL)
-        return CHUNKED_UNCLEAR;
-    struct sl_bytes digits = plain_take(&line, ';');
-    if (!is_field_text(line) || plain_trim(digits).size != digits.size)
-        result = worse(result, CHUNKED_ODD);
-    digits = plain_trim(digits);
-    if (parse_digits(digits, 16, CHUNK_DIGITS_MAX, size))
-        return result;
-    /* What begins with digits may be taken for a size with something behind it. */
-    *size = 0;
-    return digits.size > 0 && plain_is_one_of(digits.data[0], HEX_DIGITS) ? CHUNKED_UNCLEAR
-                                                                          : CHUNKED_BAD;
+    if (bare || !is_field_text(line))
+        return CHUNKED_BAD;
+    struct sl_bytes text = plain_take(&line, ';');
+    struct sl_bytes digits = plain_trim(text);
+    bool is_first = digits.size > 0 && digits.data == text.data;
+    if (!is_first || !parse_digits(digits, 16, CHUNK_DIGITS_MAX, size))
+        return CHUNKED_BAD;
+    return digits.size == text.size ? CHUNKED_GOOD : CHUNKED_ODD;
 }
 
 /* The end of a chunk's data. */
@@ -106,34 +100,25 @@ static enum chunked take_data_end(struct sl_bytes *rest)
 {
     if (rest->size == 0 || (rest->size == 1 && rest->data[0] == '\r'))
         return CHUNKED_CUT;
-    if (rest->data[0] == '\n') {
-        *rest = sl_bytes_from(*rest, 1);
-        return CHUNKED_ODD;
-    }
-    if (rest->data[0] != '\r')
+    if (rest->data[0] != '\r' || rest->data[1] != '\n')
         return CHUNKED_BAD;
-    if (rest->data[1] != '\n')
-        return CHUNKED_UNCLEAR;
     *rest = sl_bytes_from(*rest, 2);
     return CHUNKED_GOOD;
 }
 
 static enum chunked take_trailers(struct sl_bytes *rest)
 {
-    enum chunked result = CHUNKED_GOOD;
     struct sl_bytes line;
     bool bare;
     while (take_line(rest, &line, &bare)) {
         if (bare)
-            result = CHUNKED_ODD;
+            return CHUNKED_BAD;
         if (line.size == 0)
-            return result;
-        if (memchr(line.data, '\r', line.size) != NULL)
-            return CHUNKED_UNCLEAR;
-        bool has_colon = line.size > 0 && memchr(line.data, ':', line.size) != NULL;
+            return CHUNKED_GOOD;
+        bool has_colon = memchr(line.data, ':', line.size) != NULL;
         if (!has_colon || !plain_is_made_of(plain_take(&line, ':'), PLAIN_TOKEN) ||
             !is_field_text(line))
-            result = CHUNKED_ODD;
+            return CHUNKED_BAD;
     }
     return CHUNKED_CUT;
 }
@@ -188,12 +173,15 @@ static void read_request_line(struct http1_request *request, struct sl_bytes lin
     if (!is_clean || version.size != 8 || memcmp(version.data, "HTTP/1.", 7) != 0 ||
         version.data[7] < '0' || version.data[7] > '9') {
         make_worse(request, HTTP1_BAD);
+        request->is_garbled = true;
         return;
     }
     request->is_old = version.data[7] == '0';
     request->is_head = sl_bytes_equal(method, sl_bytes_of("HEAD"));
     request->is_live = contains(target, "live") || contains(target, "%");
-    if (version.data[7] > '1' || !plain_is_made_of(method, PLAIN_TOKEN) || target.size == 0)
+    if (!plain_is_made_of(method, PLAIN_TOKEN))
+        make_worse(request, HTTP1_BAD);
+    if (version.data[7] > '1' || target.size == 0)
         make_worse(request, HTTP1_ODD);
     for (size_t i = 0; i < target.size; i++)
         if (target.data[i] >= 0x80)
@@ -209,6 +197,7 @@ static void read_header(struct http1_request *request, struct head *head, struct
     if (!has_colon || !plain_is_made_of(name, PLAIN_TOKEN) || !is_field_text(line) ||
         ++head->headers > HEADERS_MAX) {
         make_worse(request, HTTP1_BAD);
+        request->is_garbled = true;
         return;
     }
     if (plain_is_word(name, "host")) {
@@ -240,7 +229,10 @@ static void read_header(struct http1_request *request, struct head *head, struct
         make_worse(request, HTTP1_ODD);
 }
 
-/* False: the head has no end. A line that ends in LF alone may be taken for one (RFC 9112, 2.2). */
+/*
+ * False: the head has no end. A line that ends in LF alone may be taken for one (RFC 9112, 2.2), but
+ * not by us.
+ */
 static bool take_head(struct sl_bytes *rest, struct http1_request *request, struct head *head)
 {
     struct sl_bytes line;
@@ -248,9 +240,9 @@ static bool take_head(struct sl_bytes *rest, struct http1_request *request, stru
     if (!take_line(rest, &line, &bare))
         return false;
     read_request_line(request, line);
-    make_worse(request, bare ? HTTP1_ODD : HTTP1_GOOD);
+    make_worse(request, bare ? HTTP1_BAD : HTTP1_GOOD);
     while (take_line(rest, &line, &bare)) {
-        make_worse(request, bare ? HTTP1_ODD : HTTP1_GOOD);
+        make_worse(request, bare ? HTTP1_BAD : HTTP1_GOOD);
         if (line.size == 0)
             return true;
         if (plain_is_one_of(line.data[0], " \t"))
@@ -275,8 +267,10 @@ static void take_body(struct sl_bytes *rest, struct http1_request *request, cons
                       size_t body_size_max)
 {
     static const enum http1_verdict verdicts[] = {
-        [CHUNKED_GOOD] = HTTP1_GOOD, [CHUNKED_ODD] = HTTP1_ODD,         [CHUNKED_BAD] = HTTP1_BAD,
-        [CHUNKED_CUT] = HTTP1_CUT,   [CHUNKED_UNCLEAR] = HTTP1_UNCLEAR,
+        [CHUNKED_GOOD] = HTTP1_GOOD,
+        [CHUNKED_ODD] = HTTP1_ODD,
+        [CHUNKED_BAD] = HTTP1_BAD,
+        [CHUNKED_CUT] = HTTP1_CUT,
     };
     struct sl_buffer body = { 0 };
     if (head->is_chunked) {
@@ -299,7 +293,7 @@ struct http1_request http1_take_request(struct sl_bytes sent, size_t *at, size_t
     /* One empty line before a request is skipped. */
     if (rest.size > 0 && rest.data[0] == '\n') {
         rest = sl_bytes_from(rest, 1);
-        request.verdict = HTTP1_ODD;
+        request.verdict = HTTP1_BAD;
     } else if (rest.size > 1 && rest.data[0] == '\r' && rest.data[1] == '\n') {
         rest = sl_bytes_from(rest, 2);
     }

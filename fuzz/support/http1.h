@@ -17,11 +17,10 @@ extern "C" {
 #endif
 
 enum http1_verdict {
-    HTTP1_GOOD,    /* must be answered as what it is */
-    HTTP1_ODD,     /* may be answered or refused; where it ends is plain */
-    HTTP1_BAD,     /* must be refused, and the connection ended; nothing behind it is a request */
-    HTTP1_CUT,     /* the bytes end inside of it: no answer, or it is refused like a bad one */
-    HTTP1_UNCLEAR, /* nobody can say where it ends, so nothing is known about what follows */
+    HTTP1_GOOD, /* must be answered as what it is */
+    HTTP1_ODD,  /* may be answered or refused; where it ends is plain */
+    HTTP1_BAD,  /* must be refused, and the connection ended; nothing behind it is a request */
+    HTTP1_CUT,  /* the bytes end inside of it: no answer, or it is refused like a bad one */
 };
 
 struct http1_request {
@@ -32,6 +31,7 @@ struct http1_request {
     bool must_close; /* its answer is the last one of the connection */
     bool expects;    /* asks for 100 Continue */
     bool is_live;    /* a live read, which ends with its client */
+    bool is_garbled; /* h2o cannot read it: it closes the connection and says nothing */
 };
 
 /* The request that `sent` has at *at; moves *at behind it, or to the end if that is not known. */
