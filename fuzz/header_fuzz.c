@@ -319,6 +319,31 @@ static void check_instant(struct sl_bytes value)
     SL_ASSERT(ms == (good ? expected : 0));
 }
 
+/*
+ * The first bytes as the numbers of an instant, each from one below what it may be to one above, or
+ * beyond what has two digits: so that none of the limits waits for the fuzzer to spell it.
+ */
+static void check_numbers(struct sl_bytes bytes)
+{
+    static const struct {
+        unsigned least, most;
+    } limits[] = { { 1, 12 }, { 1, 31 }, { 0, 23 }, { 0, 59 }, { 0, 60 }, { 0, 23 }, { 0, 59 } };
+    enum { LIMITS = sizeof(limits) / sizeof(limits[0]), NUMBERS_SIZE = LIMITS + 2 };
+    unsigned number[LIMITS];
+    char text[64];
+    if (bytes.size < NUMBERS_SIZE)
+        return;
+    for (size_t i = 0; i < LIMITS; i++) {
+        unsigned least = limits[i].least == 0 ? 0 : limits[i].least - 1;
+        number[i] = least + bytes.data[i] % (limits[i].most + 2 - least);
+    }
+    unsigned year = ((unsigned)bytes.data[LIMITS] << 8 | bytes.data[LIMITS + 1]) % 10000;
+    int size = snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u%c%02u:%02u", year,
+                        number[0], number[1], number[2], number[3], number[4],
+                        bytes.data[LIMITS] >= 0x80 ? '+' : '-', number[5], number[6]);
+    check_instant(sl_bytes(text, (size_t)size));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sl_request_headers headers = { .present = { false } };
@@ -338,5 +363,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_type(first);
     check_etag(first);
     check_instant(first);
+    check_numbers(lines);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "journal/segment_internal.h"
 
 #include "base/crc32c.h"
+#include "journal/inspect.h"
 #include "journal/segment_fixture.h"
 
 namespace sluice_test
@@ -48,6 +49,20 @@ class Segment : public ::testing::Test
         Content content;
         ReadSegment(segment_, &content);
         return content;
+    }
+    /* How much damage an inspection of the entries finds. */
+    int Inspect()
+    {
+        int damages = 0;
+        sl_inspect_visitor visitor = {};
+        visitor.entries.context = &damages;
+        visitor.entries.on_entry = [](void *, sl_segment *, const sl_entry *) {};
+        visitor.entries.on_tombstone = [](void *, sl_segment *, const sl_tombstone *) {};
+        visitor.on_damage = [](void *context, uint64_t, uint64_t, const char *) {
+            ++*static_cast<int *>(context);
+        };
+        EXPECT_EQ(sl_inspect_entries(segment_, &visitor), SL_OK);
+        return damages;
     }
     static void Ignore(void *, const sl_chunk *)
     {
@@ -302,6 +317,30 @@ TEST_F(Segment, NoticesAGoodBlockOfAnotherSegment)
     disk_.SetBytes(kPath, bytes);
     ASSERT_EQ(Open(), SL_OK);
     EXPECT_EQ(Read().err, SL_ERR_DATA_CORRUPT);
+}
+
+TEST_F(Segment, IsNotFoundWellWhenItsFooterCountsOtherEntries)
+{
+    Batch one;
+    one.Add(7, 70, "seven", 0, "abc").Add(8, 71, "eight").AddTombstone(3, 55);
+    ASSERT_EQ(Write({ &one }), SL_OK);
+    std::string bytes = disk_.Bytes(kPath);
+    size_t at = bytes.size() - SLI_FOOTER_BYTES;
+    sli_footer right;
+    ASSERT_EQ(sli_footer_decode(sl_bytes(bytes.data() + at, SLI_FOOTER_BYTES), &right), nullptr);
+    for (int entries = -1; entries <= 1; entries++)
+        for (int tombstones = -1; tombstones <= 1; tombstones++) {
+            sli_footer footer = right;
+            footer.entries += static_cast<uint32_t>(entries);
+            footer.tombstones += static_cast<uint32_t>(tombstones);
+            uint8_t encoded[SLI_FOOTER_BYTES];
+            sli_footer_encode(&footer, encoded);
+            disk_.SetBytes(kPath, bytes.substr(0, at).append(encoded, encoded + sizeof(encoded)));
+            ASSERT_EQ(Open(), SL_OK) << what_;
+            bool is_right = entries == 0 && tombstones == 0;
+            EXPECT_EQ(Inspect(), is_right ? 0 : 1) << entries << " " << tombstones;
+            EXPECT_EQ(Read().err, is_right ? SL_OK : SL_ERR_DATA_CORRUPT); /* as a start does */
+        }
 }
 
 TEST_F(Segment, TellsAFailingDiskFromDamage)
