@@ -240,13 +240,10 @@ static enum sl_err read_request(struct control *control, const struct route *rou
 /* The segment that `path` begins with; the rest is what follows the slash. */
 static struct sl_bytes take_segment(struct sl_bytes *path, bool *has_more)
 {
-    const uint8_t *slash =
-        path->size == 0 ? NULL : (const uint8_t *)memchr(path->data, '/', path->size);
-    size_t size = slash == NULL ? path->size : (size_t)(slash - path->data);
-    struct sl_bytes segment = sl_bytes(path->data, size);
+    size_t size = path->size;
+    struct sl_bytes segment = sl_ascii_cut(path, '/');
 
-    *has_more = slash != NULL;
-    *path = sl_bytes_from(*path, slash == NULL ? size : size + 1);
+    *has_more = segment.size < size;
     return segment;
 }
 

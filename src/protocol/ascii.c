@@ -14,6 +14,15 @@ struct sl_bytes sl_ascii_trim(struct sl_bytes text)
     return text;
 }
 
+struct sl_bytes sl_ascii_cut(struct sl_bytes *rest, uint8_t mark)
+{
+    const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->data, mark, rest->size);
+    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
+    struct sl_bytes before = sl_bytes(rest->data, size);
+    *rest = sl_bytes_from(*rest, at == NULL ? size : size + 1);
+    return before;
+}
+
 bool sl_ascii_equal_ignore_case(struct sl_bytes a, struct sl_bytes b)
 {
     if (a.size != b.size)

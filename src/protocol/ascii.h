@@ -17,6 +17,9 @@ extern "C" {
 /* Without the spaces and tabs at both ends (the optional whitespace of HTTP). */
 struct sl_bytes sl_ascii_trim(struct sl_bytes text);
 
+/* Cuts `rest` at the first `mark`: what is before it is returned, what is after it stays. */
+struct sl_bytes sl_ascii_cut(struct sl_bytes *rest, uint8_t mark);
+
 /* Equal but for the case of A to Z. */
 bool sl_ascii_equal_ignore_case(struct sl_bytes a, struct sl_bytes b);
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "protocol/ascii.h"
 #include "protocol/stream_name.h"
 
 enum segment_kind {
@@ -31,23 +32,14 @@ static struct sl_bytes trim_slashes(struct sl_bytes text)
     return text;
 }
 
-/* Takes the segment that `rest`, not empty, begins with off it, and the '/' behind that. */
-static struct sl_bytes take_segment(struct sl_bytes *rest)
-{
-    const uint8_t *slash = memchr(rest->data, '/', rest->size);
-    size_t size = slash == NULL ? rest->size : (size_t)(slash - rest->data);
-    struct sl_bytes segment = sl_bytes(rest->data, size);
-    *rest = sl_bytes_from(*rest, slash == NULL ? size : size + 1);
-    return segment;
-}
-
 /* Copies a literal to `out`, with `*` for %2A; returns its size there. */
 static size_t copy_literal(struct sl_bytes literal, char *out)
 {
     size_t size = 0;
     while (literal.size > 0) {
         bool is_star = literal.size >= 3 && memcmp(literal.data, "%2A", 3) == 0;
-        out[size++] = is_star ? '*' : (char)literal.data[0];
+        const char *byte = is_star ? "*" : (const char *)literal.data;
+        out[size++] = *byte;
         literal = sl_bytes_from(literal, is_star ? 3 : 1);
     }
     return size;
@@ -66,7 +58,7 @@ static bool fill(struct sl_glob *glob, struct sl_bytes rest)
     char *end = glob->text;
     bool in_prefix = true;
     while (rest.size > 0) {
-        struct sl_bytes word = take_segment(&rest);
+        struct sl_bytes word = sl_ascii_cut(&rest, '/');
         struct segment *segment = &glob->segments[glob->count];
         enum segment_kind kind = kind_of(word);
         if (kind == ANY && glob->count > 0 && segment[-1].kind == ANY)
@@ -141,14 +133,14 @@ bool sl_glob_matches(const struct sl_glob *glob, struct sl_bytes name)
             any_rest = rest;
             continue;
         }
-        struct sl_bytes word = take_segment(&rest);
+        struct sl_bytes word = sl_ascii_cut(&rest, '/');
         if (segment != NULL && (segment->kind == ONE || sl_bytes_equal(segment->text, word))) {
             at++;
             continue;
         }
         if (!has_any)
             return false;
-        take_segment(&any_rest);
+        sl_ascii_cut(&any_rest, '/');
         rest = any_rest;
         at = after_any;
     }

@@ -49,16 +49,6 @@ static void decode(struct sl_bytes raw, struct decoded *decoded)
     decoded->valid = true;
 }
 
-/* Cuts `rest` at the first `mark`: what is before it is returned, what is after it stays. */
-static struct sl_bytes cut(struct sl_bytes *rest, uint8_t mark)
-{
-    const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->data, mark, rest->size);
-    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
-    struct sl_bytes before = sl_bytes(rest->data, size);
-    *rest = sl_bytes_from(*rest, at == NULL ? size : size + 1);
-    return before;
-}
-
 static void set_start_token(struct sl_query *query, struct sl_bytes token)
 {
     memcpy(query->start_token, token.data, token.size);
@@ -97,8 +87,8 @@ void sl_query_parse(struct sl_bytes query, struct sl_query *out)
     bool has_live = false;
     bool had_cursor = false;
     while (query.size > 0) {
-        struct sl_bytes raw_value = cut(&query, '&');
-        struct sl_bytes raw_name = cut(&raw_value, '=');
+        struct sl_bytes raw_value = sl_ascii_cut(&query, '&');
+        struct sl_bytes raw_name = sl_ascii_cut(&raw_value, '=');
         struct decoded name, value;
         decode(raw_name, &name);
         decode(raw_value, &value);

@@ -158,15 +158,12 @@ static void clear_addresses(struct sl_server_options *options)
 static const char *add_addresses(struct sl_server_options *options, struct sl_bytes value)
 {
     while (value.size != 0) {
-        const uint8_t *comma = (const uint8_t *)memchr(value.data, ',', value.size);
-        size_t size = comma == NULL ? value.size : (size_t)(comma - value.data);
-        struct sl_bytes address = sl_ascii_trim(sl_bytes(value.data, size));
+        struct sl_bytes address = sl_ascii_trim(sl_ascii_cut(&value, ','));
         if (address.size == 0)
             return "ADDRESS:PORT";
         if (options->address_count == SL_FRONT_ADDRESSES_MAX)
             return "at most 16 addresses";
         options->addresses[options->address_count++] = copy_text(address);
-        value = sl_bytes_from(value, comma == NULL ? size : size + 1);
     }
     return options->address_count == 0 ? "ADDRESS:PORT" : NULL;
 }
@@ -283,10 +280,7 @@ static void apply_defaults(struct sl_server_options *options)
 static bool apply_line(struct sl_server_options *options, struct sl_bytes line, const char *source,
                        bool *has_addresses, struct sl_buffer *problem)
 {
-    const uint8_t *hash =
-        line.size == 0 ? NULL : (const uint8_t *)memchr(line.data, '#', line.size);
-
-    line = sl_ascii_trim(hash == NULL ? line : sl_bytes(line.data, (size_t)(hash - line.data)));
+    line = sl_ascii_trim(sl_ascii_cut(&line, '#'));
     if (line.size == 0)
         return true;
     const uint8_t *sign = (const uint8_t *)memchr(line.data, '=', line.size);
@@ -313,16 +307,14 @@ static bool apply_text(struct sl_server_options *options, struct sl_bytes text, 
     bool ok = true;
 
     for (unsigned number = 1; ok && text.size != 0; number++) {
-        const uint8_t *newline = (const uint8_t *)memchr(text.data, '\n', text.size);
-        size_t size = newline == NULL ? text.size : (size_t)(newline - text.data);
-        size_t end = size != 0 && text.data[size - 1] == '\r' ? size - 1 : size;
+        struct sl_bytes line = sl_ascii_cut(&text, '\n');
+        if (line.size != 0 && line.data[line.size - 1] == '\r')
+            line.size--;
         struct sl_buffer source = { NULL, 0, 0 };
         sl_buffer_printf(&source, "%s:%u", name, number);
         sl_buffer_append(&source, "", 1);
-        ok = apply_line(options, sl_bytes(text.data, end), (const char *)source.data,
-                        &has_addresses, problem);
+        ok = apply_line(options, line, (const char *)source.data, &has_addresses, problem);
         sl_buffer_deinit(&source);
-        text = sl_bytes_from(text, newline == NULL ? size : size + 1);
     }
     return ok;
 }
@@ -366,9 +358,11 @@ static void variable_of(const struct option *option, char out[NAME_SIZE_MAX])
     memcpy(out, prefix, sizeof prefix);
     for (size_t i = 0; i <= size; i++) {
         char byte = option->name[i];
-        out[sizeof prefix - 1 + i] = byte == '-'                  ? '_'
-                                     : byte >= 'a' && byte <= 'z' ? (char)(byte - 'a' + 'A')
-                                                                  : byte;
+        if (byte == '-')
+            byte = '_';
+        else if (byte >= 'a' && byte <= 'z')
+            byte = (char)(byte - 'a' + 'A');
+        out[sizeof prefix - 1 + i] = byte;
     }
 }
 

@@ -12,6 +12,23 @@ TEST(Ascii, TrimsSpacesAndTabsAtBothEndsOnly)
     EXPECT_EQ(sl_ascii_trim(sl_bytes(nullptr, 0)).size, 0u);
 }
 
+TEST(Ascii, CutsAtTheFirstMarkAndLeavesNothingWithoutOne)
+{
+    Text two("a/b/"), none_first("/b");
+    struct sl_bytes rest = two;
+    EXPECT_EQ(string_of(sl_ascii_cut(&rest, '/')), "a");
+    EXPECT_EQ(string_of(rest), "b/");
+    EXPECT_EQ(string_of(sl_ascii_cut(&rest, '/')), "b");
+    EXPECT_EQ(rest.size, 0u);
+    EXPECT_EQ(sl_ascii_cut(&rest, '/').size, 0u);
+    rest = none_first;
+    EXPECT_EQ(sl_ascii_cut(&rest, '/').size, 0u);
+    EXPECT_EQ(string_of(sl_ascii_cut(&rest, '/')), "b");
+    rest = sl_bytes(nullptr, 0);
+    EXPECT_EQ(sl_ascii_cut(&rest, '/').size, 0u);
+    EXPECT_EQ(rest.size, 0u);
+}
+
 TEST(Ascii, IgnoresTheCaseOfLettersAndOfNothingElse)
 {
     for (int a = 0; a < 256; a++) {
