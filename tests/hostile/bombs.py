@@ -2,7 +2,9 @@
 
 import re
 
-from target import Target, encode_request
+from target import Target
+
+from http1 import encode_request  # target knows where it lies
 
 MIB = 1 << 20
 MS_PER_MIB_MAX = 10  # of processor, all threads together

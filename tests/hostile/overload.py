@@ -13,7 +13,9 @@ import threading
 import time
 
 from crowd import Crowd
-from target import STREAMS, TEXT, Closed, Target, encode_request
+from target import STREAMS, TEXT, Target
+
+from http1 import Closed, encode_request  # target knows where it lies
 
 MIB = 1 << 20
 # What README.md promises: of the process, beside its budgets.

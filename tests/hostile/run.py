@@ -15,7 +15,8 @@ from clock import clock
 from names import names
 from overload import FAULTS, FULL, SHORT
 from table import Table
-from target import Closed
+
+from http1 import Closed  # target knows where it lies
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ATTACKS = {attack.__name__.replace("_", "-"): attack for attack in (*FAULTS, bombs, names, clock)}

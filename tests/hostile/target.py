@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "wire")]
 import load  # noqa: E402
 import server  # noqa: E402
-from http1 import Closed, Connection, encode_request  # noqa: E402, F401
+from http1 import Connection  # noqa: E402
 
 STREAMS = "/v1/stream/"
 TEXT = {"Content-Type": "text/plain"}

@@ -5,7 +5,7 @@ import struct
 import subprocess
 import unittest
 
-from case import BINARY, BYTES, ToolTest, bytes_of
+from case import BINARY, BYTES, ToolTest
 from disk import BLOCK, COUNT, FRAME, HEADER_CRC, LSN, POSITION, crc32c, names_in
 
 
