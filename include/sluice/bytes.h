@@ -43,7 +43,7 @@ static inline bool sl_bytes_equal(struct sl_bytes a, struct sl_bytes b)
 /* `bytes` from `start` on; `start` is at most its size. */
 static inline struct sl_bytes sl_bytes_from(struct sl_bytes bytes, size_t start)
 {
-    return sl_bytes(bytes.data == NULL ? NULL : bytes.data + start, bytes.size - start);
+    return start == 0 ? bytes : sl_bytes(bytes.data + start, bytes.size - start);
 }
 
 #ifdef __cplusplus

@@ -167,15 +167,15 @@ static void inherit_config(struct sl_message *message)
 {
     const struct sl_stream_view *source = &message->op.stream;
     struct sl_stream_config *config = &message->config;
+    if (!config->has_ttl && !config->has_expires_at) {
+        config->has_ttl = source->has_ttl;
+        config->ttl_s = source->ttl_s;
+        config->has_expires_at = source->has_expires_at;
+        config->expires_at_ms = source->expires_at_ms;
+        config->expires_at_text = sl_bytes(source->expires_text, source->expires_text_size);
+    }
     if (config->content_type.size == 0)
         config->content_type = sl_bytes(source->content_type, source->content_type_size);
-    if (config->has_ttl || config->has_expires_at)
-        return;
-    config->has_ttl = source->has_ttl;
-    config->ttl_s = source->ttl_s;
-    config->has_expires_at = source->has_expires_at;
-    config->expires_at_ms = source->expires_at_ms;
-    config->expires_at_text = sl_bytes(source->expires_text, source->expires_text_size);
 }
 
 static void create_fork(struct sl_session *session, struct sl_message *message)

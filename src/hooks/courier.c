@@ -261,8 +261,9 @@ static void add_headers(struct sl_courier_slot *slot, int64_t wall_ms)
 /* A place for the delivery. */
 static struct sl_courier_slot *occupy(struct sl_courier *courier, struct sl_delivery *delivery)
 {
-    struct sl_courier_slot *slot =
-        SL_OBJECT(sl_link_first(&courier->free), struct sl_courier_slot, link);
+    struct sl_link *free = sl_link_first(&courier->free);
+    SL_ASSERT(free != NULL); /* free_count is above 0 */
+    struct sl_courier_slot *slot = SL_OBJECT(free, struct sl_courier_slot, link);
     sl_link_remove(&slot->link);
     courier->free_count--;
     delivery->receiver->sent++;

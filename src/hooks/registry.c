@@ -77,6 +77,7 @@ static void remove_pattern(struct sl_registry *registry, struct sl_subscription 
 {
     struct sl_bytes prefix = sl_glob_prefix(subscription->glob);
     struct group *group = find_group(registry, prefix, sl_hash(&registry->key, prefix));
+    SL_ASSERT(group != NULL); /* made for its first pattern, gone with its last one */
     sl_link_remove(&subscription->of_index);
     if (!sl_link_is_empty(&group->subscriptions))
         return;

@@ -138,8 +138,8 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
     struct sl_acceptor *acceptor = SL_OBJECT(receiver, struct sl_acceptor, control);
 
     sl_acceptor_enter(acceptor);
-    while (!h2o_linklist_is_empty(messages))
-        h2o_linklist_unlink(messages->next);
+    SL_ASSERT(messages->next == &acceptor->drain_message.link); /* nobody sends another one */
+    h2o_linklist_unlink(&acceptor->drain_message.link);
     set_accepting(acceptor, false);
     acceptor->draining = true;
     /* Not h2o_context_request_shutdown(): its HTTP/2 half leaves a timer behind. */

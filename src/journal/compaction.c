@@ -188,10 +188,12 @@ static enum sl_err gather_entry(struct sl_compaction *compaction, const struct i
         sli_segment_read_raw(input, item->position, item->size, &compaction->raw, &what);
     if (err == SL_ERR_STORAGE_FAILED)
         return err;
+    if (err != SL_OK)
+        return sli_segment_damage(input, item->position, what);
     struct sl_bytes raw = sl_buffer_bytes(&compaction->raw);
-    if (err == SL_OK && sl_crc32c(0, raw.data, raw.size) != item->crc)
+    if (sl_crc32c(0, raw.data, raw.size) != item->crc)
         what = "an entry is not what it was a moment ago";
-    else if (err == SL_OK)
+    else
         what = sli_entry_decode(raw, input->data_size, &entry, &compaction->scratch);
     if (what != NULL)
         return sli_segment_damage(input, item->position, what);

@@ -166,6 +166,7 @@ static bool update_room(struct sl_wal_files *files)
     uint64_t left = files->spares_count * files->setup.file_size;
     if (files->in_use_end > files->position)
         left += files->in_use_end - files->position;
+    uint64_t needed_bytes = files->setup.file_size + files->setup.free_bytes_min;
     enum sl_wal_room before = sl_wal_files_room(files);
     enum sl_wal_room room = SL_WAL_ROOM_YES;
     if (left < files->setup.file_size / 2)
@@ -177,8 +178,7 @@ static bool update_room(struct sl_wal_files *files)
         sl_log(SL_LOG_ERROR, "journal", "wal-full",
                "directory=%s errno=%d needed_bytes=%llu reason=\"no log file can be made: creates "
                "and appends are refused until one can\"",
-               files->directory, files->blocked,
-               (unsigned long long)(files->setup.file_size + files->setup.free_bytes_min));
+               files->directory, files->blocked, (unsigned long long)needed_bytes);
     if (room != SL_WAL_ROOM_FULL && before == SL_WAL_ROOM_FULL)
         sl_log(SL_LOG_INFO, "journal", "wal-has-room", "directory=%s", files->directory);
     return room != before;

@@ -148,12 +148,13 @@ static const struct sl_problem problems[SL_ERR_COUNT] = {
 PROBLEM_LIST(X)
 #undef X
 
-/* Every error of the list has its line here, and once. */
+/* Every error has its line in the list, and once: two would give one name to two of these. */
 enum {
-    PROBLEM_COUNT = 1
-#define X(CODE, status, retry_after, title, detail) +1
+    PROBLEM_OF_SL_OK,
+#define X(CODE, status, retry_after, title, detail) PROBLEM_OF_##CODE,
     PROBLEM_LIST(X)
 #undef X
+        PROBLEM_COUNT
 };
 SL_STATIC_ASSERT((int)PROBLEM_COUNT == (int)SL_ERR_COUNT, "an error has no problem");
 

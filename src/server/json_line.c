@@ -54,9 +54,11 @@ void sl_json_line_base64(struct sl_buffer *line, const char *name, struct sl_byt
         uint32_t group = (uint32_t)bytes.data[i] << 16;
         group |= left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
         group |= left > 2 ? bytes.data[i + 2] : 0;
-        char text[4] = { digits[group >> 18], digits[group >> 12 & 63],
-                         left > 1 ? digits[group >> 6 & 63] : '=',
-                         left > 2 ? digits[group & 63] : '=' };
+        char text[4] = { digits[group >> 18], digits[group >> 12 & 63], '=', '=' };
+        if (left > 1)
+            text[2] = digits[group >> 6 & 63];
+        if (left > 2)
+            text[3] = digits[group & 63];
         sl_buffer_append(line, text, sizeof(text));
     }
     sl_buffer_append_text(line, "\"");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -241,6 +242,7 @@ static void check_extent(struct sl_shard_check *check, uint64_t id,
 static void report_extent(struct sl_shard_check *check, const struct damaged_extent *damaged)
 {
     const struct sl_check_stream *stream = sl_shard_check_find(check, damaged->id);
+    SL_ASSERT(stream != NULL); /* its entry had this extent */
     char name[SL_SEGMENT_NAME_SIZE];
     struct sl_buffer lost = { 0 };
     sl_segment_name(damaged->segment, name);
@@ -457,6 +459,7 @@ static void apply_extents(struct sl_shard_check *check)
     const struct found_extent *last = found; /* the one that reaches furthest */
     for (size_t i = 0; i < count; i++) {
         struct sl_check_stream *stream = sl_shard_check_find(check, found[i].id);
+        SL_ASSERT(stream != NULL); /* its entry had this extent */
         if (found[i].id != last->id)
             last = &found[i];
         if (!stream->exists)

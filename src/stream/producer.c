@@ -45,7 +45,9 @@ static size_t drop(struct sl_producer_set *set, struct sl_producer_state *state)
 
 static struct sl_producer_state *oldest(const struct sl_producer_set *set)
 {
-    return SL_OBJECT(sl_link_first(&set->by_age), struct sl_producer_state, by_age);
+    struct sl_link *first = sl_link_first(&set->by_age);
+    SL_ASSERT(first != NULL);
+    return SL_OBJECT(first, struct sl_producer_state, by_age);
 }
 
 void sl_producer_set_deinit(struct sl_producer_set *set)
