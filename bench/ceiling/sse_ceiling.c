@@ -86,7 +86,7 @@ static void send_or_keep(struct worker *worker, struct client *client, struct sl
     bool behind = client->unsent.size != 0;
     size_t sent = behind ? 0 : send_some(client->fd, bytes);
 
-    if (sent == bytes.size)
+    if (sent >= bytes.size)
         return;
     if (client->unsent.size + bytes.size > UNSENT_MAX) {
         shutdown(client->fd, SHUT_RDWR);

@@ -548,6 +548,7 @@ void load_lane_pace(struct load_lane *lane, uint64_t now_ns)
     while (lane->free_count > 0 && lane->due_ns <= (double)now_ns &&
            may_begin(lane, (uint64_t)lane->due_ns)) {
         struct load_connection *connection = lane->free[lane->free_head];
+        SL_ASSERT(lane->connection_count > 0); /* one of them is free */
         lane->free_head = (lane->free_head + 1) % lane->connection_count;
         lane->free_count--;
         connection->is_free = false;
