@@ -79,7 +79,7 @@ static void check_prefix(struct sl_bytes prefix, struct sl_bytes name)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct path pattern_path, name_path;
-    char pattern[SL_NAME_SIZE_MAX], name[SL_NAME_SIZE_MAX];
+    static char pattern[SL_NAME_SIZE_MAX], name[SL_NAME_SIZE_MAX]; /* the paths point into them */
     size_t pattern_size, name_size;
     struct sl_glob *glob;
     const uint8_t *newline = size == 0 ? NULL : memchr(data, '\n', size);
