@@ -14,12 +14,13 @@
 #include "http/live.h"
 
 enum {
-    ACCEPT_BATCH_MAX = 32,    /* connections taken before others get their turn */
-    ALARM_BATCH_MAX = 128,    /* alarms in one turn */
-    ACCEPT_RETRY_MS = 100,    /* after descriptors ran out */
-    HOUSEKEEPING_MS = 100,    /* between looks at uploads */
-    STALL_CHECK_MS = 1000,    /* between looks for stalled readers */
-    SLEEP_MAX_MS = 60 * 1000, /* when nothing waits for a time */
+    ACCEPT_BATCH_MAX = 32,      /* connections taken before others get their turn */
+    ALARM_BATCH_MAX = 128,      /* alarms in one turn */
+    ACCEPT_RETRY_MS = 100,      /* after descriptors ran out */
+    HOUSEKEEPING_MS = 100,      /* from one look at a connection to the next */
+    LOOK_CONNECTIONS_MIN = 256, /* in one turn, if there are so many */
+    LOOK_PARTS_MAX = 64,        /* turns for all of them */
+    SLEEP_MAX_MS = 60 * 1000,   /* when nothing waits for a time */
     /* Input buffers of 8 KiB that h2o keeps: its own 16 are too few for a busy turn. */
     H2O_BUFFERS_KEPT_MAX = 512,
     /* h2o keeps 16 chunks of 4 KiB less a pointer; a run below a quarter of that comes from one. */
@@ -105,21 +106,22 @@ static void on_accept_alarm(struct sl_alarm *alarm)
     sl_acceptor_on_connection_closed(SL_OBJECT(alarm, struct sl_acceptor, accept_alarm));
 }
 
+/* All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long. */
 static void on_housekeeping(struct sl_alarm *alarm)
 {
     struct sl_acceptor *acceptor = SL_OBJECT(alarm, struct sl_acceptor, housekeeping_alarm);
+    unsigned parts = acceptor->connection_count / LOOK_CONNECTIONS_MIN + 1;
 
-    sl_connections_check_uploads(acceptor);
-    if (acceptor->now_ms - acceptor->stalls_checked_ms >= STALL_CHECK_MS) {
-        acceptor->stalls_checked_ms = acceptor->now_ms;
-        sl_connections_check_stalls(acceptor);
+    if (parts > LOOK_PARTS_MAX)
+        parts = LOOK_PARTS_MAX;
+    if (sl_connections_look(acceptor, parts) && acceptor->draining) {
+        if (acceptor->now_ms >= acceptor->drain_deadline_ms)
+            sl_connections_cut_all(acceptor);
+        else
+            sl_connections_close_idle(acceptor); /* answered as if they could stay */
     }
-    if (acceptor->draining && acceptor->now_ms >= acceptor->drain_deadline_ms)
-        sl_connections_cut_all(acceptor);
-    else if (acceptor->draining)
-        sl_connections_close_idle(acceptor); /* those that were answered as if they could stay */
     if (acceptor->connection_count != 0)
-        set_alarm(acceptor, alarm, HOUSEKEEPING_MS);
+        set_alarm(acceptor, alarm, HOUSEKEEPING_MS / parts);
 }
 
 /* With SO_REUSEPORT, closing a listener resets the connections that wait in its queue. */
@@ -314,7 +316,6 @@ struct sl_acceptor *sl_acceptor_create(const struct sl_acceptor_shared *shared,
     acceptor->listener_count = listener_count;
     for (unsigned i = 0; i < listener_count; i++)
         acceptor->listener_fds[i] = listener_fds[i];
-    sl_link_init(&acceptor->exchanges);
     sl_link_init(&acceptor->spare_exchanges);
     sl_timer_init(&acceptor->accept_alarm.timer);
     acceptor->accept_alarm.on_alarm = on_accept_alarm;
@@ -336,7 +337,6 @@ void sl_acceptor_destroy(struct sl_acceptor **acceptor)
     *acceptor = NULL;
     sl_thread_join(&old->thread);
     SL_ASSERT(old->connection_count == 0);
-    SL_ASSERT(sl_link_is_empty(&old->exchanges));
     sl_exchanges_free_spare(old);
     sl_memory_free(old->connections);
     sl_memory_free(old);

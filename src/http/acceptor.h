@@ -90,10 +90,10 @@ struct sl_acceptor {
     h2o_multithread_receiver_t answered;       /* how the hooks give requests back */
     unsigned control_count;                    /* requests that the hooks have */
     struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
-    struct sl_alarm housekeeping_alarm;        /* every 100 ms while there are connections */
-    uint64_t stalls_checked_ms;                /* running clock: last look for stalled readers */
+    struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
+    unsigned look_left;                        /* connections below are still to be looked at */
+    uint64_t uploads_seen;                     /* bytes of uploads, of those that were */
     uint64_t drain_deadline_ms;                /* running clock: then everything is cut */
-    struct sl_link exchanges;                  /* of struct sl_exchange: all whose request lives */
     struct sl_link spare_exchanges;            /* owned: of struct sl_exchange, to be used again */
     unsigned spare_exchange_count;             /* of `spare_exchanges` */
     struct sl_connection **connections;        /* owned: all of them, in no order */

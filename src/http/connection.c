@@ -15,8 +15,11 @@ enum {
     CONNECTIONS_CAPACITY_MIN = 64,
     /* Bytes: an input buffer of this size or less holds a head; only larger ones are uploads. */
     INPUT_SIZE_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE,
-    /* Milliseconds after which a send that is not taken is looked at. */
-    STALL_SUSPICION_MS = 1000,
+    /* A send that is not taken is looked at after so many milliseconds, again and again... */
+    STALL_LOOK_MS = 1000,
+    /* ...or after this part of a short timeout. */
+    STALL_LOOKS_MIN = 16,
+    SIZE_BITS_MAX = 64,
     /* Bytes of a client that lingers, thrown away in one turn. */
     LINGER_BATCH_MAX = 4 * 1024 * 1024,
 };
@@ -200,26 +203,36 @@ static uint64_t acked_bytes(struct sl_connection *connection)
     return info.tcpi_bytes_acked;
 }
 
-void sl_connections_check_stalls(struct sl_acceptor *acceptor)
+/*
+ * Cuts the connection when its client took nothing of an answer for the stall timeout. What a look
+ * finds taken may have been taken right after the look before, and counts from then: when the
+ * timeout is over, the client is gone.
+ */
+static void check_stall(struct sl_connection *connection)
 {
-    struct sl_link *head = &acceptor->exchanges;
+    struct sl_exchange *exchange = connection->exchange;
+    uint64_t now_ms = connection->acceptor->now_ms;
+    uint64_t timeout_ms = connection->acceptor->options->stall_timeout_ms;
+    uint64_t look_ms = timeout_ms / STALL_LOOKS_MIN;
 
-    for (struct sl_link *link = head->next; link != head; link = link->next) {
-        struct sl_exchange *exchange = SL_OBJECT(link, struct sl_exchange, link);
-        uint64_t waited_ms = acceptor->now_ms - exchange->progress_ms;
-        if (!exchange->sending || waited_ms < STALL_SUSPICION_MS || exchange->connection->cut)
-            continue;
-        uint64_t acked = acked_bytes(exchange->connection) + 1; /* never 0 */
-        if (exchange->acked_bytes == 0) {
-            exchange->acked_bytes = acked; /* the first look at this send */
-        } else if (acked != exchange->acked_bytes) {
-            exchange->acked_bytes = acked;
-            exchange->progress_ms = acceptor->now_ms;
-        } else if (waited_ms >= acceptor->options->stall_timeout_ms) {
-            sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
-            cut_stalled(exchange->connection);
-        }
+    if (look_ms > STALL_LOOK_MS)
+        look_ms = STALL_LOOK_MS;
+    if (exchange == NULL || !exchange->sending || connection->cut)
+        return;
+    if (now_ms - exchange->progress_ms < look_ms || now_ms < exchange->next_look_ms)
+        return;
+    uint64_t acked = acked_bytes(connection) + 1; /* never 0 */
+    bool is_first = exchange->acked_bytes == 0;
+    if (!is_first && acked != exchange->acked_bytes) {
+        exchange->progress_ms = now_ms - look_ms;
+    } else if (!is_first && now_ms - exchange->progress_ms >= timeout_ms) {
+        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
+        cut_stalled(connection);
     }
+    exchange->acked_bytes = acked;
+    exchange->next_look_ms = now_ms + look_ms;
+    if (exchange->next_look_ms > exchange->progress_ms + timeout_ms)
+        exchange->next_look_ms = exchange->progress_ms + timeout_ms;
 }
 
 /* Bytes that the connection holds of an upload, received or not. */
@@ -230,35 +243,70 @@ static size_t upload_size(const struct sl_connection *connection)
     return connection->cut || size <= INPUT_SIZE_SMALL ? 0 : size;
 }
 
-/* Of those that are being received: what is with the engine is as good as gone. */
-static struct sl_connection *largest_upload(struct sl_acceptor *acceptor)
+/* How many bits its size has: uploads with as many count as equally large. */
+static unsigned upload_bits(const struct sl_connection *connection)
 {
-    struct sl_connection *largest = NULL;
+    uint64_t size = upload_size(connection);
 
-    for (unsigned i = 0; i < acceptor->connection_count; i++) {
-        struct sl_connection *connection = acceptor->connections[i];
-        if (connection->exchange == NULL && upload_size(connection) != 0 &&
-            (largest == NULL || upload_size(connection) > upload_size(largest)))
-            largest = connection;
-    }
-    return largest;
+    return size == 0 ? 0 : SIZE_BITS_MAX - (unsigned)__builtin_clzll(size);
 }
 
-void sl_connections_check_uploads(struct sl_acceptor *acceptor)
+/*
+ * Cuts uploads of such a size until `*total` fits in `budget`. Only those that are being received:
+ * what is with the engine is as good as gone.
+ */
+static void cut_uploads(struct sl_acceptor *acceptor, unsigned bits, uint64_t *total,
+                        uint64_t budget)
 {
-    uint64_t budget = acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < acceptor->connection_count; i++)
-        total += upload_size(acceptor->connections[i]);
-    while (total > budget) {
-        struct sl_connection *largest = largest_upload(acceptor);
-        if (largest == NULL)
-            break;
-        total -= upload_size(largest);
-        sl_connection_cut(largest);
+    for (unsigned i = 0; *total > budget && i < acceptor->connection_count; i++) {
+        struct sl_connection *connection = acceptor->connections[i];
+        if (connection->exchange != NULL || upload_bits(connection) != bits)
+            continue;
+        *total -= upload_size(connection);
+        sl_connection_cut(connection);
         sl_metrics_add(acceptor->metrics, SL_METRIC_UPLOADS_CUT, 1);
     }
+}
+
+/* The largest first; cutting many costs no more than a few looks at everybody. */
+static void keep_to_budget(struct sl_acceptor *acceptor, uint64_t budget)
+{
+    unsigned counts[SIZE_BITS_MAX + 1] = { 0 };
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < acceptor->connection_count; i++) {
+        total += upload_size(acceptor->connections[i]);
+        counts[upload_bits(acceptor->connections[i])]++;
+    }
+    for (unsigned bits = SIZE_BITS_MAX; bits > 0 && total > budget; bits--) {
+        if (counts[bits] > 0)
+            cut_uploads(acceptor, bits, &total, budget);
+    }
+}
+
+/*
+ * Downwards: whoever takes the place of one that has closed comes from above and was looked at. So
+ * nobody is left out, but what was seen of uploads may be a little too much, and is counted again.
+ */
+bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
+{
+    uint64_t budget = acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+    unsigned part = acceptor->connection_count / parts + 1;
+
+    if (acceptor->look_left > acceptor->connection_count)
+        acceptor->look_left = acceptor->connection_count;
+    while (part-- > 0 && acceptor->look_left > 0) {
+        struct sl_connection *connection = acceptor->connections[--acceptor->look_left];
+        acceptor->uploads_seen += upload_size(connection);
+        check_stall(connection);
+    }
+    if (acceptor->look_left > 0)
+        return false;
+    if (acceptor->uploads_seen > budget)
+        keep_to_budget(acceptor, budget);
+    acceptor->uploads_seen = 0;
+    acceptor->look_left = acceptor->connection_count;
+    return true;
 }
 
 void sl_connections_close_idle(struct sl_acceptor *acceptor)

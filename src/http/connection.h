@@ -64,11 +64,13 @@ void sl_connection_unwatch(struct sl_connection *connection);
 /* No more reading and writing; h2o closes the connection as soon as it looks at it. */
 void sl_connection_cut(struct sl_connection *connection);
 
-/* Cuts the connections whose client took nothing of an answer for the stall timeout. */
-void sl_connections_check_stalls(struct sl_acceptor *acceptor);
-
-/* Cuts the largest uploads until those that are left fit in the acceptor's share of the budget. */
-void sl_connections_check_uploads(struct sl_acceptor *acceptor);
+/*
+ * Looks at the next one of so many parts of all connections; true: that was the last one, and the
+ * next call begins again. Cuts those whose client took nothing of an answer for the stall timeout,
+ * and after the last part the largest uploads, by powers of two, until those that are left fit in
+ * the acceptor's share of the budget.
+ */
+bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 
 /* Ends connections that wait for a next request; of those with a request nothing is lost. */
 void sl_connections_close_idle(struct sl_acceptor *acceptor);

@@ -66,7 +66,6 @@ struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req
     if (name.size != 0)
         memcpy(exchange->name, name.data, name.size);
     sl_link_init(&exchange->link);
-    sl_link_append(&connection->acceptor->exchanges, &exchange->link);
     connection->exchange = exchange;
     return exchange;
 }
@@ -83,7 +82,6 @@ void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req)
     exchange->ended = true;
     exchange->connection->exchange = NULL;
     exchange->connection = NULL;
-    sl_link_remove(&exchange->link);
     if (exchange->on_gone != NULL)
         exchange->on_gone(exchange);
     free_if_done(exchange);

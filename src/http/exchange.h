@@ -53,6 +53,7 @@ struct sl_exchange {
     enum sl_metric_operation operation; /* what is counted */
     uint64_t progress_ms;               /* when the client last took something (stall check) */
     uint64_t acked_bytes;               /* 1 + those that it had taken then; 0: not looked at */
+    uint64_t next_look_ms;              /* running clock: not earlier than that */
     struct sl_query query;              /* of a GET */
     struct sl_bytes path;      /* of the request, raw; borrowed from req, as the two below */
     struct sl_bytes authority; /* host and port as the client calls us, or empty */
@@ -63,7 +64,7 @@ struct sl_exchange {
     void (*on_gone)(struct sl_exchange *exchange);    /* req is NULL now; may be NULL */
     void *driver;                                     /* on_proceed's and on_gone's own */
     char chunk_head[SL_CHUNK_HEAD_SIZE_MAX]; /* of the chunk of which a rest is being written */
-    struct sl_link link;                     /* of all of the acceptor's, or of the spare */
+    struct sl_link link;                     /* of the acceptor's spare ones */
     size_t name_size;                        /* canonical stream name */
     char name[1];                            /* name_size bytes, allocated behind */
 };

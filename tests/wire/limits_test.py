@@ -1,4 +1,5 @@
 """Limits: one below, at, and one above; what is refused above, and that the rest goes on."""
+import contextlib
 import hashlib
 
 from case import BYTES, JSON, ROOT, TEXT, WireTest, producer
@@ -140,6 +141,28 @@ class Connections(WireTest):
         for connection in rest:
             self.assertStatus(connection.read_response(), 200)
             connection.close()
+
+
+class Uploads(WireTest):
+    options = ("--upload-budget-bytes", 4 * MIB, "--max-body-bytes", 4 * MIB, "--acceptors", 1)
+
+    def begin(self, size):
+        """Sends the first half of a body."""
+        connection = self.connect()
+        connection.send(encode_request("POST", self.path, TEXT, b"x" * size)[: -(size // 2)])
+        return connection
+
+    def test_the_largest_are_cut_and_no_more_than_needed(self):
+        self.create()
+        small = [self.begin(200_000) for _ in range(5)]
+        for _ in range(8):
+            with contextlib.suppress(OSError):  # it may be cut before it has sent all
+                self.begin(3 * MIB)
+        wait_until(lambda: self.metric("sluice_uploads_cut_total") >= 6)  # two times 2 MiB fit
+        for connection in small:
+            connection.send(b"x" * 100_000)
+            self.assertStatus(connection.read_response(), 204)
+        self.assertLess(self.metric("sluice_uploads_cut_total"), 8)
 
 
 class Memory(WireTest):
