@@ -1,5 +1,6 @@
 """The server under attack: what it holds, and how its well-behaved clients fare meanwhile."""
 
+import collections
 import os
 import pathlib
 import re
@@ -12,20 +13,25 @@ import load  # noqa: E402
 import server  # noqa: E402
 from http1 import Connection  # noqa: E402
 
+MIB = 1 << 20
 STREAMS = "/v1/stream/"
 TEXT = {"Content-Type": "text/plain"}
 WAIT_S = 120
 LOOK_S = 0.05
-SCRAPES_BYTES_MAX = 64 * 1024  # two answers about metrics
+QUIET_BYTES_MAX = MIB  # sent in a second: two answers about metrics, and the well-behaved
 # The well-behaved: producers with a rate of their own, and readers that follow what they write.
 WORDS = "streams=64 set=behaved type=text/plain"
 BEHAVED = f"append {WORDS} connections=16 rate=400 size=256 sse {WORDS} connections=64"
+BEHAVED_CONNECTIONS = 16 + 64
+# One round of theirs: p99 of an append and of its way to a reader, and what everybody but them and
+# the server used of the processors meanwhile.
+Round = collections.namedtuple("Round", "append_ms reader_ms others_cores")
 
 
 class Target:
     """A server with its options. The caller calls stop()."""
 
-    def __init__(self, build, options=(), warmup_ms=1000, measure_ms=5000, subject=server.Sluice):
+    def __init__(self, build, options=(), warmup_ms=300, measure_ms=3000, subject=server.Sluice):
         self.running = server.Running(subject(build / "sluice"), "durable", options)
         self.load = load.Load(build / "sluice-bench", warmup_ms=warmup_ms, measure_ms=measure_ms)
         self.port = self.running.port
@@ -86,28 +92,32 @@ class Target:
         """Those that are open, without the one that asks."""
         return self.metric("sluice_connections_open") - 1
 
-    def wait_until(self, condition, timeout_s=WAIT_S):
+    def wait_until(self, condition, timeout_s=WAIT_S, look_s=LOOK_S):
         """Returns the seconds until it holds, or None when it does not in time."""
         start = time.monotonic()
         while not condition():
             if time.monotonic() - start > timeout_s:
                 return None
-            self.running.pass_time(LOOK_S)
+            self.running.pass_time(look_s)
         return time.monotonic() - start
 
     # the well-behaved
 
     def behaved(self):
-        """Milliseconds: p99 of an append, and of its way to a reader."""
+        """One round."""
         result = self.load.run(self.running, BEHAVED)
         wrong = load.errors(result)
         if wrong:
             raise RuntimeError(f"well-behaved clients see errors: {wrong}")
         appends, readers = result["roles"]
-        return appends["latency_us"]["p99"] / 1000, readers["delivery_us"]["p99"] / 1000
+        return Round(
+            appends["latency_us"]["p99"] / 1000,
+            readers["delivery_us"]["p99"] / 1000,
+            result["others_cpu_s"] / result["seconds"],
+        )
 
-    def sends_no_more(self):
-        """Nothing was sent for a second: whoever still waits for something does not read."""
+    def sends_hardly_anything(self):
+        """For a second: whoever still waits for something does not read."""
         before = self.metric("sluice_sent_bytes_total")
         self.running.pass_time(1)
-        return self.metric("sluice_sent_bytes_total") - before < SCRAPES_BYTES_MAX
+        return self.metric("sluice_sent_bytes_total") - before < QUIET_BYTES_MAX
