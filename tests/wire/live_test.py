@@ -127,6 +127,17 @@ class Slow(WireTest):
         wait_until(lambda: self.metric("sluice_connections_open") <= 1)
         self.assertEqual(self.metric("sluice_live_readers"), 0)
 
+    def test_reader_that_does_not_read_is_found_among_many_connections(self):
+        self.create(BYTES)
+        self.append(b"x" * (3 << 20), BYTES)
+        connections = []
+        for n in range(800):
+            connections.append(self.connect(receive_buffer=4096))
+            if n % 100 == 0:
+                connections[-1].send(encode_request("GET", self.path))
+        cut = self.metric("sluice_stalled_readers_cut_total")
+        wait_until(lambda: self.metric("sluice_stalled_readers_cut_total") == cut + 8)
+
     def test_reader_that_reads_slowly_is_not_cut(self):
         self.create(BYTES)
         self.append(b"x" * (3 << 20), BYTES)
