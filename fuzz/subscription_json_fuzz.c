@@ -89,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sl_buffer again = { 0 };
     if (sl_json_split(sl_bytes(data, size), &split) != SL_OK)
         return 0;
-    sl_registry_init(&registry, CURSORS_MAX);
+    sl_registry_init(&registry);
+    registry.cursors_max = CURSORS_MAX;
     struct sl_subscription *first = read_back(&registry, sl_buffer_bytes(&split.messages));
     if (first != NULL) {
         write_all(first, &records);

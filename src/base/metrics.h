@@ -62,6 +62,8 @@ extern "C" {
       "How long the subscription that waits longest has such bytes.")                              \
     X(SUBSCRIPTION_LINKS, gauge, "sluice_subscription_links", "",                                  \
       "Streams that subscriptions link, each counted per subscription.")                           \
+    X(SUBSCRIPTION_BYTES, gauge, "sluice_subscription_bytes", "",                                  \
+      "Memory that subscriptions and their links take.")                                           \
     X(LINKS_REFUSED, counter, "sluice_subscription_links_refused_total", "",                       \
       "Appends to streams for which there was no link left.")                                      \
     X(WAKES, counter, "sluice_subscription_wakes_total", "", "Wakes that began.")                  \

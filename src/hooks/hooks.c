@@ -136,6 +136,7 @@ static void publish(struct sl_hooks *hooks)
                  SL_OBJECT(oldest, struct sl_subscription, of_pending)->pending_since_ms;
     sl_metrics_set(hooks->metrics, SL_METRIC_SUBSCRIPTIONS, registry->subscriptions.count);
     sl_metrics_set(hooks->metrics, SL_METRIC_SUBSCRIPTION_LINKS, registry->cursor_count);
+    sl_metrics_set(hooks->metrics, SL_METRIC_SUBSCRIPTION_BYTES, registry->bytes);
     sl_metrics_set(hooks->metrics, SL_METRIC_SUBSCRIPTIONS_PENDING, registry->pending_count);
     sl_metrics_set(hooks->metrics, SL_METRIC_SUBSCRIPTION_LAG, lag_ms);
 }
@@ -211,7 +212,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     sl_link_init(&made->to_settle);
     sl_link_init(&made->poll.now);
     sl_link_init(&made->poll.next);
-    sl_registry_init(&made->registry, SIZE_MAX); /* what is kept is read, whatever its number */
+    sl_registry_init(&made->registry); /* what is kept is read, however much it is */
     read_clocks(made);
     sl_timer_wheel_init(&made->wheel, made->now.running_ms);
     const struct sl_vfs *vfs = setup->vfs == NULL ? sl_vfs_posix() : setup->vfs;

@@ -40,6 +40,7 @@ struct sl_hooks_setup {
     bool allow_local_webhooks;    /* http to this machine, for development */
     unsigned subscriptions_max;   /* more are refused */
     unsigned links_max;           /* streams that they link, over all of them */
+    size_t bytes_max;             /* of memory, for all of that */
     unsigned deliveries_max;      /* webhooks under way at the same time */
     unsigned delivery_timeout_ms; /* until a receiver has answered */
 };

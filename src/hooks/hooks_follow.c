@@ -95,9 +95,8 @@ static void on_match(void *context, struct sl_subscription *subscription)
         return;
     struct sl_followed *stream = sl_registry_find_stream(&match->hooks->registry, changed->name);
     bool is_known = stream != NULL && sl_subscription_find(subscription, stream) != NULL;
-    struct sl_cursor *cursor =
-        sl_registry_link(&match->hooks->registry, subscription, changed->name);
-    if (cursor == NULL) {
+    struct sl_cursor *cursor;
+    if (sl_registry_link(&match->hooks->registry, subscription, changed->name, &cursor) != SL_OK) {
         match->refused = true;
         sl_metrics_add(match->hooks->metrics, SL_METRIC_LINKS_REFUSED, 1);
         return;

@@ -172,6 +172,8 @@ void sli_hooks_drop_feeds(struct sl_hooks *hooks);
 void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request);
 /* The answer leaves now. */
 void sli_hooks_answer(struct sl_hooks_request *request, enum sl_err err);
+/* The same, and says of which memory there is not enough. */
+void sli_hooks_refuse_room(struct sl_hooks_request *request, enum sl_err err);
 /* The answer leaves when all that it shows is durable. */
 void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
                               struct sl_hooks_request *request);

@@ -45,9 +45,10 @@ static void place(struct sl_hooks *hooks, const struct head *head, const struct 
         sli_hooks_on_head(hooks, head->name, op->stream.id, op->stream.tail);
     else if (!head->is_explicit)
         return; /* removed since it was listed; without a place the link goes */
-    struct sl_cursor *cursor = sl_registry_link(&hooks->registry, subscription, head->name);
-    if (cursor == NULL) {
-        head->job->err = SL_ERR_TOO_MANY_LINKS;
+    struct sl_cursor *cursor;
+    enum sl_err err = sl_registry_link(&hooks->registry, subscription, head->name, &cursor);
+    if (err != SL_OK) {
+        head->job->err = err;
         return;
     }
     if (is_there)
@@ -84,8 +85,10 @@ static void on_head(struct sl_hooks *hooks, struct sli_completion *completion,
 static void ask(struct sl_hooks *hooks, struct sli_job *job, struct sl_bytes name, bool is_explicit)
 {
     struct head *head = &job->heads[job->under_way++];
-    if (sl_registry_link(&hooks->registry, &job->hook->subscription, name) == NULL)
-        job->err = SL_ERR_TOO_MANY_LINKS;
+    struct sl_cursor *cursor;
+    enum sl_err err = sl_registry_link(&hooks->registry, &job->hook->subscription, name, &cursor);
+    if (err != SL_OK)
+        job->err = err;
     *head = (struct head){ { on_head }, job, name, is_explicit };
     struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_HEAD, &head->completion);
     op->u.head.name = name;
@@ -154,7 +157,7 @@ static void end(struct sl_hooks *hooks, struct sli_job *job)
         sli_hooks_on_job_done(hooks, hook, request);
     } else {
         hook->is_ending |= !hook->is_made;
-        sli_hooks_answer(request, err);
+        sli_hooks_refuse_room(request, err);
     }
 }
 

@@ -139,7 +139,7 @@ static enum sl_err make(struct sl_hooks *hooks, struct sl_bytes id, struct sl_by
         sli_hooks_remove(hooks, &made);
         return ok ? SL_OK : SL_ERR_DATA_CORRUPT;
     }
-    sl_buffer_clear(&made->subscription.unlinked);
+    sl_buffer_deinit(&made->subscription.unlinked);
     *hook = made;
     return SL_OK;
 }
@@ -337,8 +337,8 @@ static void on_match(void *context, struct sl_subscription *subscription)
     struct sl_registry *registry = &found->hooks->registry;
     if (!sli_hook_may_link(sli_hook_of(subscription), found->name))
         return;
-    struct sl_cursor *cursor = sl_registry_link(registry, subscription, found->name);
-    if (cursor == NULL) {
+    struct sl_cursor *cursor;
+    if (sl_registry_link(registry, subscription, found->name, &cursor) != SL_OK) {
         sl_metrics_add(found->hooks->metrics, SL_METRIC_LINKS_REFUSED, 1);
         return;
     }
@@ -405,6 +405,7 @@ enum sl_err sli_hooks_load(struct sl_hooks *hooks)
 {
     enum sl_err err = load_streams(hooks);
     hooks->registry.cursors_max = hooks->setup.links_max;
+    hooks->registry.bytes_max = hooks->setup.bytes_max;
     if (err != SL_OK || hooks->registry.subscriptions.count == 0)
         return err;
     sli_hooks_begin_epoch(hooks);

@@ -29,6 +29,14 @@ static void refuse(struct sl_hooks_request *request, enum sl_err err, const char
     sli_hooks_answer(request, err);
 }
 
+void sli_hooks_refuse_room(struct sl_hooks_request *request, enum sl_err err)
+{
+    refuse(request, err,
+           err == SL_ERR_MEMORY_LIMIT_EXCEEDED
+               ? "subscriptions take as much memory as they may: remove some of them or their links"
+               : NULL);
+}
+
 void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
                               struct sl_hooks_request *request)
 {
@@ -97,8 +105,18 @@ static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *re
     hook->subscription.incarnation = sl_random_u64();
     hook->subscription.created_at_ms = hooks->now.wall_ms;
     sl_buffer_append_bytes(&hook->subscription.root, request->root);
-    sli_hooks_add(hooks, hook);
-    return hook;
+    body = &hook->subscription.config;
+    enum sl_err err =
+        sl_registry_check_room(&hooks->registry, sl_registry_size_of(&hook->subscription),
+                               body->streams, body->stream_count);
+    if (err == SL_OK) {
+        sli_hooks_add(hooks, hook);
+        return hook;
+    }
+    sl_subscription_deinit(&hook->subscription);
+    sl_memory_free(hook);
+    sli_hooks_refuse_room(request, err);
+    return NULL;
 }
 
 static void on_put(struct sl_hooks *hooks, struct sl_hooks_request *request)
@@ -127,8 +145,10 @@ void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
 
 static void on_add(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
 {
-    if (hooks->registry.cursor_count + request->body.stream_count > hooks->registry.cursors_max)
-        sli_hooks_answer(request, SL_ERR_TOO_MANY_LINKS);
+    enum sl_err err = sl_registry_check_room(&hooks->registry, 0, request->body.streams,
+                                             request->body.stream_count);
+    if (err != SL_OK)
+        sli_hooks_refuse_room(request, err);
     else
         sli_hooks_start_job(hooks, hook, request, request->body.streams, request->body.stream_count,
                             false);

@@ -130,6 +130,7 @@ static void end_event(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err
     bool is_lost = err == SL_ERR_NOT_FOUND || err == SL_ERR_GONE || err == SL_ERR_STREAM_CLOSED ||
                    err == SL_ERR_CONTENT_TYPE_MISMATCH;
     sl_session_put(hooks->session, &hook->event_op);
+    sl_buffer_deinit(&hook->event);
     sli_hooks_touch(hooks, hook);
     if (err == SL_OK)
         sl_metrics_add(hooks->metrics, SL_METRIC_WAKE_EVENTS, 1);
@@ -231,6 +232,7 @@ void sli_hooks_settle(struct sl_hooks *hooks, struct sli_hook *hook)
             return; /* it is to be settled again */
         sli_hook_advance(hooks, hook);
         sl_registry_note_pending(&hooks->registry, subscription, hooks->now.running_ms);
+        sl_registry_note_size(&hooks->registry, subscription);
         drop_stale_webhook(hooks, hook);
     }
     sli_store_write(hooks, hook);

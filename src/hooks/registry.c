@@ -13,9 +13,9 @@ struct group {
     char prefix[1];               /* segments joined by '/'; allocated behind */
 };
 
-void sl_registry_init(struct sl_registry *registry, size_t cursors_max)
+void sl_registry_init(struct sl_registry *registry)
 {
-    *registry = (struct sl_registry){ .cursors_max = cursors_max };
+    *registry = (struct sl_registry){ .cursors_max = SIZE_MAX, .bytes_max = SIZE_MAX };
     sl_random_bytes(&registry->key, sizeof(registry->key));
     sl_link_init(&registry->pending);
 }
@@ -36,7 +36,7 @@ void sl_registry_deinit(struct sl_registry *registry)
         struct sl_subscription *subscription = SL_OBJECT(node, struct sl_subscription, node);
         sl_registry_remove(registry, &subscription);
     }
-    SL_ASSERT(registry->cursor_count == 0);
+    SL_ASSERT(registry->cursor_count == 0 && registry->bytes == 0);
     sl_table_deinit(&registry->subscriptions);
     sl_table_deinit(&registry->streams);
     sl_table_deinit(&registry->patterns);
@@ -132,6 +132,7 @@ void sl_registry_add(struct sl_registry *registry, struct sl_subscription *subsc
     struct sl_bytes id = sl_buffer_bytes(&subscription->id);
     SL_ASSERT(sl_registry_find(registry, id) == NULL);
     sl_table_insert(&registry->subscriptions, &subscription->node, sl_hash(&registry->key, id));
+    sl_registry_note_size(registry, subscription);
     if (subscription->glob != NULL)
         add_pattern(registry, subscription);
 }
@@ -147,9 +148,46 @@ void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **s
     if (last->glob != NULL)
         remove_pattern(registry, last);
     sl_registry_note_pending(registry, last, 0);
+    registry->bytes -= last->counted_bytes;
     sl_table_remove(&registry->subscriptions, &last->node);
     sl_subscription_deinit(last);
     sl_memory_free(last);
+}
+
+/* A pattern is counted as if no other one began as it does. */
+size_t sl_registry_size_of(const struct sl_subscription *subscription)
+{
+    const struct sl_control_body *config = &subscription->config;
+    size_t size = sl_memory_usable(subscription) + config->text.capacity +
+                  config->stream_count * sizeof(config->streams[0]) + subscription->id.capacity +
+                  subscription->root.capacity + subscription->worker.capacity +
+                  subscription->unlinked.capacity;
+    if (subscription->glob != NULL)
+        size += sl_glob_size(subscription->glob) + sizeof(struct group) +
+                sl_glob_prefix(subscription->glob).size;
+    return size;
+}
+
+void sl_registry_note_size(struct sl_registry *registry, struct sl_subscription *subscription)
+{
+    registry->bytes -= subscription->counted_bytes;
+    subscription->counted_bytes = sl_registry_size_of(subscription);
+    registry->bytes += subscription->counted_bytes;
+}
+
+static size_t size_of_stream(size_t name_size)
+{
+    return sizeof(struct sl_followed) + name_size;
+}
+
+enum sl_err sl_registry_check_room(const struct sl_registry *registry, size_t bytes,
+                                   const struct sl_bytes *names, size_t name_count)
+{
+    if (registry->cursor_count + name_count > registry->cursors_max)
+        return SL_ERR_TOO_MANY_LINKS;
+    for (size_t i = 0; i < name_count; i++)
+        bytes += sizeof(struct sl_cursor) + size_of_stream(names[i].size);
+    return registry->bytes + bytes > registry->bytes_max ? SL_ERR_MEMORY_LIMIT_EXCEEDED : SL_OK;
 }
 
 void sl_registry_note_pending(struct sl_registry *registry, struct sl_subscription *subscription,
@@ -183,41 +221,49 @@ struct sl_followed *sl_registry_find_stream(const struct sl_registry *registry,
 
 static struct sl_followed *add_stream(struct sl_registry *registry, struct sl_bytes name)
 {
-    struct sl_followed *stream = sl_memory_alloc(sizeof(*stream) + name.size);
+    struct sl_followed *stream = sl_memory_alloc(size_of_stream(name.size));
     *stream = (struct sl_followed){ .name_size = (uint16_t)name.size };
     memcpy(stream->name, name.data, name.size);
     sl_link_init(&stream->cursors);
     sl_table_insert(&registry->streams, &stream->node, sl_hash(&registry->key, name));
+    registry->bytes += size_of_stream(name.size);
     return stream;
 }
 
-struct sl_cursor *sl_registry_link(struct sl_registry *registry,
-                                   struct sl_subscription *subscription, struct sl_bytes name)
+enum sl_err sl_registry_link(struct sl_registry *registry, struct sl_subscription *subscription,
+                             struct sl_bytes name, struct sl_cursor **cursor)
 {
     struct sl_followed *stream = sl_registry_find_stream(registry, name);
-    struct sl_cursor *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
-    if (cursor != NULL)
-        return cursor;
-    if (registry->cursor_count >= registry->cursors_max)
-        return NULL;
-    registry->cursor_count++;
+    *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
+    if (*cursor != NULL)
+        return SL_OK;
+    enum sl_err err = sl_registry_check_room(registry, 0, &name, 1);
+    if (err != SL_OK)
+        return err;
     if (stream == NULL)
         stream = add_stream(registry, name);
-    return sl_cursor_create(subscription, stream);
+    *cursor = sl_cursor_create(subscription, stream);
+    registry->cursor_count++;
+    registry->bytes += sizeof(**cursor);
+    return SL_OK;
 }
 
 void sl_registry_unlink(struct sl_registry *registry, struct sl_cursor **cursor)
 {
     struct sl_followed *stream = (*cursor)->stream;
-    struct sl_buffer *unlinked = &(*cursor)->subscription->unlinked;
+    struct sl_subscription *subscription = (*cursor)->subscription;
+    struct sl_buffer *unlinked = &subscription->unlinked;
     if ((*cursor)->is_placed) {
         sl_buffer_append_text(unlinked, unlinked->size > 0 ? "," : "");
         sl_json_append_string(unlinked, sl_followed_name(stream));
+        sl_registry_note_size(registry, subscription);
     }
+    registry->bytes -= sizeof(**cursor);
     sl_cursor_destroy(cursor);
     registry->cursor_count--;
     if (stream->cursor_count > 0)
         return;
+    registry->bytes -= size_of_stream(stream->name_size);
     sl_table_remove(&registry->streams, &stream->node);
     sl_memory_free(stream);
 }

@@ -6,7 +6,7 @@
  *          new is compared with patterns, and only with those that begin as its name does.
  * Thread   That of the hooks.
  * Owns     Its subscriptions, their cursors, and the streams that have cursors.
- * Limits   The number of cursors, over all subscriptions.
+ * Limits   The number of cursors and the bytes that all of it takes, over all subscriptions.
  */
 #ifndef SL_HOOKS_REGISTRY_H
 #define SL_HOOKS_REGISTRY_H
@@ -26,10 +26,13 @@ struct sl_registry {
     struct sl_link pending;        /* of struct sl_subscription: unread bytes, oldest first */
     size_t pending_count;          /* of `pending` */
     size_t cursor_count;
-    size_t cursors_max;
+    size_t cursors_max; /* more are refused */
+    size_t bytes;       /* of subscriptions, cursors and streams, with their texts */
+    size_t bytes_max;   /* the same */
 };
 
-void sl_registry_init(struct sl_registry *registry, size_t cursors_max);
+/* Without limits, which the owner sets. */
+void sl_registry_init(struct sl_registry *registry);
 /* Frees everything that is left. */
 void sl_registry_deinit(struct sl_registry *registry);
 
@@ -40,6 +43,16 @@ struct sl_subscription *sl_registry_find(const struct sl_registry *registry, str
 void sl_registry_add(struct sl_registry *registry, struct sl_subscription *subscription);
 /* Takes it out, with its cursors, and frees it. */
 void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **subscription);
+/* What one that was allocated takes by itself, without its cursors. */
+size_t sl_registry_size_of(const struct sl_subscription *subscription);
+/* Counts its bytes again; after everything that may change that. */
+void sl_registry_note_size(struct sl_registry *registry, struct sl_subscription *subscription);
+/*
+ * Is there room for so many bytes, and for new links to streams of these names, whether others
+ * link them or not? Errors: TOO_MANY_LINKS MEMORY_LIMIT_EXCEEDED
+ */
+SL_NODISCARD enum sl_err sl_registry_check_room(const struct sl_registry *registry, size_t bytes,
+                                                const struct sl_bytes *names, size_t name_count);
 
 /* ---- streams and cursors ---- */
 
@@ -47,11 +60,12 @@ void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **s
 struct sl_followed *sl_registry_find_stream(const struct sl_registry *registry,
                                             struct sl_bytes name);
 /*
- * The cursor of the subscription in the stream of this name, made if there is none: without a place
- * then. NULL: there are as many cursors as there may be.
+ * Sets *cursor to that of the subscription in the stream of this name, made if there is none:
+ * without a place then. NULL on failure. Errors: those of sl_registry_check_room()
  */
-struct sl_cursor *sl_registry_link(struct sl_registry *registry,
-                                   struct sl_subscription *subscription, struct sl_bytes name);
+SL_NODISCARD enum sl_err sl_registry_link(struct sl_registry *registry,
+                                          struct sl_subscription *subscription,
+                                          struct sl_bytes name, struct sl_cursor **cursor);
 /* Removes the cursor; a stream without any is forgotten. The subscription remembers to write it. */
 void sl_registry_unlink(struct sl_registry *registry, struct sl_cursor **cursor);
 /* Calls `each` for every subscription whose pattern matches this name. */

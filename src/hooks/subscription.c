@@ -9,6 +9,7 @@ void sl_subscription_init(struct sl_subscription *subscription, struct sl_bytes 
 {
     *subscription = (struct sl_subscription){ .config = *config };
     *config = (struct sl_control_body){ .streams = NULL };
+    sl_control_body_shrink(&subscription->config);
     sl_buffer_append_bytes(&subscription->id, id);
     sl_link_init(&subscription->of_index);
     sl_link_init(&subscription->cursors);

@@ -82,6 +82,7 @@ struct sl_cursor {
 struct sl_subscription {
     struct sl_table_node node;         /* by id, in the registry */
     struct sl_link of_index;           /* among the patterns of its prefix, or in no list */
+    size_t counted_bytes;              /* of it, in the sum of the registry */
     struct sl_buffer id;               /* owned: percent-encoded, canonical */
     struct sl_control_body config;     /* owned: as asked for */
     uint8_t hash[SL_CONFIG_HASH_SIZE]; /* of the configuration */

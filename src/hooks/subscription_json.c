@@ -345,7 +345,7 @@ void sl_subscription_touch_all(struct sl_subscription *subscription)
 {
     struct sl_link *head = &subscription->cursors;
     subscription->wake_unwritten = true;
-    sl_buffer_clear(&subscription->unlinked);
+    sl_buffer_deinit(&subscription->unlinked);
     for (struct sl_link *link = head->next; link != head; link = link->next)
         sl_cursor_touch(SL_OBJECT(link, struct sl_cursor, of_subscription));
 }
@@ -360,8 +360,11 @@ static void take_unlinks(struct sl_buffer *unlinked, size_t size_max, struct sl_
     } while (all.size - rest.size <= size_max && rest.size > 0);
     size_t size = (size_t)(name.data - all.data) + name.size;
     sl_buffer_append(out, all.data, size);
-    if (rest.size > 0)
-        memmove(unlinked->data, rest.data, rest.size);
+    if (rest.size == 0) {
+        sl_buffer_deinit(unlinked);
+        return;
+    }
+    memmove(unlinked->data, rest.data, rest.size);
     unlinked->size = rest.size;
 }
 
@@ -503,14 +506,14 @@ static bool apply_link(struct sl_bytes value, struct sl_registry *registry,
                        struct sl_subscription *subscription)
 {
     struct sl_buffer path = { NULL, 0, 0 };
-    struct sl_cursor *cursor = NULL;
+    struct sl_cursor *cursor;
     uint64_t acked = 0, id = 0;
     bool has_acked = find_number(value, "acked", &acked);
-    if (find_text(value, "path", &path) && path.size > 0 && path.size <= SL_NAME_SIZE_MAX &&
-        acked <= SL_OFFSET_MAX && find_number(value, "stream", &id))
-        cursor = sl_registry_link(registry, subscription, sl_buffer_bytes(&path));
+    bool ok = find_text(value, "path", &path) && path.size > 0 && path.size <= SL_NAME_SIZE_MAX &&
+              acked <= SL_OFFSET_MAX && find_number(value, "stream", &id) &&
+              sl_registry_link(registry, subscription, sl_buffer_bytes(&path), &cursor) == SL_OK;
     sl_buffer_deinit(&path);
-    if (cursor == NULL)
+    if (!ok)
         return false;
     cursor->is_explicit = find_flag(value, "explicit");
     cursor->is_glob = find_flag(value, "glob");

@@ -343,6 +343,38 @@ enum sl_err sl_control_parse_acks(struct sl_bytes json, struct sl_control_body *
     return parse(json, body, what, read_wake);
 }
 
+/* Copies the text and a NUL into `to`, which has room. */
+static void move_text(struct sl_bytes *text, struct sl_buffer *to)
+{
+    size_t start = to->size;
+    sl_buffer_append_bytes(to, *text);
+    to->data[to->size++] = '\0';
+    *text = sl_bytes(to->data + start, text->size);
+}
+
+void sl_control_body_shrink(struct sl_control_body *body)
+{
+    struct sl_bytes *texts[] = { &body->pattern, &body->url, &body->wake_stream,
+                                 &body->description };
+    const size_t count = sizeof(texts) / sizeof(texts[0]);
+    size_t size = count + body->stream_count; /* a NUL each */
+    struct sl_buffer kept = { NULL, 0, 0 };
+    for (size_t i = 0; i < count; i++)
+        size += texts[i]->size;
+    for (size_t i = 0; i < body->stream_count; i++)
+        size += body->streams[i].size;
+    sl_buffer_reserve(&kept, size);
+    for (size_t i = 0; i < count; i++)
+        move_text(texts[i], &kept);
+    for (size_t i = 0; i < body->stream_count; i++)
+        move_text(&body->streams[i], &kept);
+    sl_buffer_deinit(&body->text);
+    body->text = kept;
+    if (body->streams != NULL)
+        body->streams =
+            sl_memory_grow(body->streams, body->stream_count * sizeof(body->streams[0]));
+}
+
 void sl_control_body_deinit(struct sl_control_body *body)
 {
     sl_buffer_deinit(&body->text);

@@ -80,6 +80,9 @@ SL_NODISCARD enum sl_err sl_control_parse_claim(struct sl_bytes json, struct sl_
 SL_NODISCARD enum sl_err sl_control_parse_acks(struct sl_bytes json, struct sl_control_body *body,
                                                const char **what);
 
+/* Gives back what a subscription does not need: memory for all that its text could have become. */
+void sl_control_body_shrink(struct sl_control_body *body);
+
 void sl_control_body_deinit(struct sl_control_body *body);
 
 /* Does a webhook's answer say {"done":true}? Any bytes. */

@@ -113,6 +113,11 @@ struct sl_bytes sl_glob_prefix(const struct sl_glob *glob)
     return sl_bytes(glob->text, glob->prefix_size);
 }
 
+size_t sl_glob_size(const struct sl_glob *glob)
+{
+    return sl_memory_usable(glob) + sl_memory_usable(glob->text);
+}
+
 /*
  * The last `**` that was met takes as few segments as it can. When what follows it does not match,
  * it takes one more; the ones before it never need another try, because whatever they could take

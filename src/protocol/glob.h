@@ -41,6 +41,9 @@ void sl_glob_destroy(struct sl_glob **glob);
  */
 struct sl_bytes sl_glob_prefix(const struct sl_glob *glob);
 
+/* Bytes of memory that it takes. */
+size_t sl_glob_size(const struct sl_glob *glob);
+
 /* Does it match this canonical name? */
 bool sl_glob_matches(const struct sl_glob *glob, struct sl_bytes name);
 

@@ -15,6 +15,7 @@
 enum {
     FILE_SIZE_MAX = 64 * 1024, /* bytes of a configuration file */
     NAME_SIZE_MAX = 40,        /* bytes of an option's name with its NUL */
+    SUBSCRIPTIONS_SHARE = 8,   /* one part in so many of the memory budget, beside it */
 };
 
 /* How a value is read, and where it goes. */
@@ -523,6 +524,7 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
     set_public_root(options);
     options->hooks.public_root = sl_bytes_of(options->public_root);
     options->hooks.data_directory = options->engine.data_directory;
+    options->hooks.bytes_max = options->engine.memory_budget_bytes / SUBSCRIPTIONS_SHARE;
     if (*options->webhook_ca_file != '\0')
         options->hooks.ca_file = options->webhook_ca_file;
     return true;

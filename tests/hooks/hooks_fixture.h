@@ -67,6 +67,7 @@ class HooksTest : public ::testing::Test
         setup.vfs = disk_.vfs();
         setup.subscriptions_max = 10;
         setup.links_max = links_max_;
+        setup.bytes_max = bytes_max_;
         setup.deliveries_max = 1;
         setup.delivery_timeout_ms = 1000;
         ASSERT_EQ(sl_hooks_open(&setup, &hooks_), SL_OK);
@@ -131,6 +132,24 @@ class HooksTest : public ::testing::Test
                    claim.Member("token"));
     }
 
+    void Reopen()
+    {
+        Close();
+        Open();
+    }
+
+    /* What /metrics says of this one, which has no labels. */
+    uint64_t Metric(const std::string &name)
+    {
+        struct sl_buffer text = {};
+        sl_metrics_render(metrics_, &text);
+        std::string all(reinterpret_cast<const char *>(text.data), text.size);
+        sl_buffer_deinit(&text);
+        size_t at = all.find("\n" + name + " ");
+        EXPECT_NE(at, std::string::npos) << name;
+        return at == std::string::npos ? 0 : std::stoull(all.substr(at + name.size() + 2));
+    }
+
     /* Until nothing more may be added. */
     void FillDisk()
     {
@@ -150,6 +169,7 @@ class HooksTest : public ::testing::Test
 
     SimDisk disk_;
     size_t links_max_ = 100;
+    size_t bytes_max_ = SIZE_MAX;
     std::unique_ptr<Session> session_;
 
   private:

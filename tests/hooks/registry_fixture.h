@@ -41,7 +41,8 @@ class RegistryTest : public ::testing::Test
   protected:
     RegistryTest()
     {
-        sl_registry_init(&registry_, kCursorsMax);
+        sl_registry_init(&registry_);
+        registry_.cursors_max = kCursorsMax;
     }
     ~RegistryTest() override
     {
@@ -69,8 +70,8 @@ class RegistryTest : public ::testing::Test
     struct sl_cursor *Link(struct sl_subscription *subscription, const std::string &name,
                            int64_t acked, uint64_t tail)
     {
-        struct sl_cursor *cursor = sl_registry_link(&registry_, subscription, Bytes(name));
-        EXPECT_NE(cursor, nullptr);
+        struct sl_cursor *cursor;
+        EXPECT_EQ(sl_registry_link(&registry_, subscription, Bytes(name), &cursor), SL_OK);
         cursor->stream->id = 7;
         cursor->stream->tail = tail;
         cursor->is_explicit = true;

@@ -11,6 +11,8 @@ namespace
 
 using Strings = std::vector<std::string>;
 
+const std::string kOne = "x/1", kTwo = "x/second";
+
 class Registry : public RegistryTest
 {
   protected:
@@ -77,7 +79,9 @@ TEST_F(Registry, KeepsAStreamAsLongAsSomebodyLinksIt)
     struct sl_cursor *in_a = Link(a, "x/1", 0, 0);
     Link(b, "x/1", 0, 0);
     EXPECT_EQ(registry_.cursor_count, 2u);
-    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("x/1")), in_a);
+    struct sl_cursor *again;
+    ASSERT_EQ(sl_registry_link(&registry_, a, Bytes("x/1"), &again), SL_OK);
+    EXPECT_EQ(again, in_a);
     EXPECT_EQ(registry_.cursor_count, 2u);
     sl_registry_unlink(&registry_, &in_a);
     EXPECT_NE(sl_registry_find_stream(&registry_, Bytes("x/1")), nullptr);
@@ -93,10 +97,79 @@ TEST_F(Registry, RefusesALinkTooMany)
     for (size_t i = 0; i < kCursorsMax - 1; i++)
         Link(a, "x/" + std::to_string(i), 0, 0);
     struct sl_cursor *last = Link(a, "last", 0, 0);
-    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("one more")), nullptr);
-    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("last")), last);
+    struct sl_cursor *cursor;
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("one more"), &cursor), SL_ERR_TOO_MANY_LINKS);
+    EXPECT_EQ(cursor, nullptr);
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("last"), &cursor), SL_OK);
+    EXPECT_EQ(cursor, last);
     sl_registry_unlink(&registry_, &last);
-    EXPECT_NE(sl_registry_link(&registry_, a, Bytes("one more")), nullptr);
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("one more"), &cursor), SL_OK);
+}
+
+TEST_F(Registry, CountsTheBytesOfAllThatItHolds)
+{
+    struct sl_subscription *a = Pattern("a", "x/*"), *b = Pattern("b", "x/*");
+    size_t alone = registry_.bytes;
+    EXPECT_EQ(alone, sl_registry_size_of(a) + sl_registry_size_of(b));
+    Link(a, "x/1", 0, 0);
+    size_t one = registry_.bytes - alone;
+    struct sl_cursor *in_b = Link(b, "x/1", 0, 0);
+    EXPECT_EQ(registry_.bytes, alone + one + sizeof(struct sl_cursor)) << "the name is shared";
+    sl_registry_unlink(&registry_, &in_b);
+    EXPECT_EQ(registry_.bytes, alone + one + b->unlinked.capacity) << "until that is written";
+    sl_buffer_deinit(&b->unlinked);
+    sl_registry_note_size(&registry_, b);
+    EXPECT_EQ(registry_.bytes, alone + one);
+    sl_registry_remove(&registry_, &a);
+    sl_registry_remove(&registry_, &b);
+    EXPECT_EQ(registry_.bytes, 0u);
+}
+
+TEST_F(Registry, RefusesAByteTooMany)
+{
+    struct sl_subscription *a = Pattern("a", "x/*");
+    const size_t more = 1000;
+    registry_.bytes_max = registry_.bytes + more;
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - 1, nullptr, 0), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more, nullptr, 0), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more + 1, nullptr, 0),
+              SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    const struct sl_bytes names[] = { Bytes(kOne), Bytes(kTwo) };
+    const size_t links =
+        2 * (sizeof(struct sl_cursor) + sizeof(struct sl_followed)) + kOne.size() + kTwo.size();
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - links, names, 2), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - links + 1, names, 2),
+              SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    struct sl_cursor *cursor;
+    ASSERT_EQ(sl_registry_link(&registry_, a, names[0], &cursor), SL_OK);
+    ASSERT_EQ(sl_registry_link(&registry_, a, names[1], &cursor), SL_OK);
+    EXPECT_EQ(registry_.bytes, registry_.bytes_max - more + links) << "as was foretold";
+}
+
+TEST_F(Registry, RefusesALinkBeyondItsBytes)
+{
+    struct sl_subscription *a = Pattern("a", "x/*");
+    const size_t size = sizeof(struct sl_cursor) + sizeof(struct sl_followed) + kOne.size();
+    struct sl_cursor *cursor;
+    registry_.bytes_max = registry_.bytes + size - 1;
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes(kOne), &cursor), SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_EQ(cursor, nullptr);
+    EXPECT_EQ(a->cursor_count, 0u);
+    registry_.bytes_max++;
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes(kOne), &cursor), SL_OK);
+    EXPECT_EQ(registry_.bytes, registry_.bytes_max);
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes(kOne), &cursor), SL_OK) << "it is there";
+    EXPECT_EQ(sl_registry_link(&registry_, a, Bytes(kTwo), &cursor), SL_ERR_MEMORY_LIMIT_EXCEEDED);
+}
+
+TEST_F(Registry, KeepsNoRoomForTextsThatItDoesNotHave)
+{
+    std::string names;
+    for (int i = 0; i < 1000; i++)
+        names += "\"%C3%A4/%C3%B6\",";
+    struct sl_subscription *a = Make("a", kPullWake + ("\"streams\":[" + names + "\"b\"]}"));
+    EXPECT_EQ(a->config.stream_count, 2u);
+    EXPECT_LT(sl_registry_size_of(a), sizeof(struct sl_subscription) + 500);
 }
 
 TEST_F(Registry, ListsThoseWithUnreadBytesOldestFirst)

@@ -98,7 +98,8 @@ TEST_F(SubscriptionTest, IsPendingBeforeTheFirstByte)
 TEST_F(SubscriptionTest, IsNotPendingWhereItHasNoPlaceYet)
 {
     MakePullWake();
-    struct sl_cursor *cursor = sl_registry_link(&registry_, s_, Bytes("a/2"));
+    struct sl_cursor *cursor;
+    ASSERT_EQ(sl_registry_link(&registry_, s_, Bytes("a/2"), &cursor), SL_OK);
     cursor->stream->tail = 100;
     sl_cursor_update(cursor);
     EXPECT_FALSE(sl_subscription_is_pending(s_));

@@ -101,6 +101,22 @@ TEST(ControlBody, HasRoomForNamesThatGrow)
     EXPECT_EQ(one.body.stream_count, 100u);
 }
 
+TEST(ControlBody, KeepsItsTextsInAsMuchMemoryAsTheyNeed)
+{
+    const std::string description(100, 'd'), texts = "events/*a%20bbwhttps://x.example/";
+    Body one(sl_control_parse_subscription,
+             R"({"type":"webhook","pattern":"/events/*/","streams":["b","a b","b"],
+                 "wake_stream":"w","webhook":{"url":"https://x.example/"},"description":")" +
+                 description + "\"}");
+    sl_control_body_shrink(&one.body);
+    EXPECT_EQ(StringOf(one.body.pattern), "events/*");
+    EXPECT_EQ(one.Streams(), (Strings{ "a%20b", "b" }));
+    EXPECT_EQ(StringOf(one.body.wake_stream), "w");
+    EXPECT_EQ(StringOf(one.body.description), description);
+    EXPECT_STREQ(reinterpret_cast<const char *>(one.body.url.data), "https://x.example/");
+    EXPECT_EQ(one.body.text.capacity, texts.size() + description.size() + 6) << "a NUL each";
+}
+
 TEST(ControlBody, RefusesWhatIsNoSubscription)
 {
     Body::Parse parse = sl_control_parse_subscription;

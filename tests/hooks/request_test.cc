@@ -1,0 +1,74 @@
+#include "hooks/hooks_fixture.h"
+
+using namespace sluice_test;
+
+namespace
+{
+
+class HooksRequest : public HooksTest
+{
+  protected:
+    /* The memory of all subscriptions. It is published at the end of each turn: of a whole one. */
+    size_t Bytes()
+    {
+        (void)Ask(SL_HOOKS_JWKS, "");
+        (void)Ask(SL_HOOKS_JWKS, "");
+        return Metric("sluice_subscription_bytes");
+    }
+
+    Answer Add(const std::string &id, const std::string &stream)
+    {
+        return Ask(SL_HOOKS_ADD, id, R"({"streams":[")" + stream + "\"]}");
+    }
+};
+
+TEST_F(HooksRequest, ASubscriptionBeyondTheMemoryIsRefused)
+{
+    const std::string pattern = R"("pattern":"jobs/*")";
+    ASSERT_EQ(Put("a", pattern).err, SL_OK);
+    const size_t size = Bytes();
+    bytes_max_ = 2 * size - 1;
+    Reopen();
+    ASSERT_EQ(Bytes(), size) << "a start finds the same";
+    EXPECT_EQ(Put("b", pattern).err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "b").err, SL_ERR_SUBSCRIPTION_NOT_FOUND);
+    EXPECT_EQ(Bytes(), size);
+    bytes_max_++;
+    Reopen();
+    EXPECT_EQ(Put("b", pattern).err, SL_OK);
+    EXPECT_EQ(Bytes(), bytes_max_);
+    EXPECT_EQ(Put("b", pattern).err, SL_OK) << "it is there";
+    EXPECT_EQ(Put("c", pattern).err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_EQ(Ask(SL_HOOKS_DELETE, "a").err, SL_OK);
+    EXPECT_EQ(Put("c", pattern).err, SL_OK);
+}
+
+TEST_F(HooksRequest, ALinkBeyondTheMemoryIsRefused)
+{
+    ASSERT_EQ(Put("a", R"("streams":["x"])").err, SL_OK);
+    const size_t before = Bytes();
+    ASSERT_EQ(Add("a", "y").err, SL_OK);
+    const size_t link = Bytes() - before;
+    bytes_max_ = before + 2 * link - 1;
+    Reopen();
+    EXPECT_EQ(Add("a", "z").err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "a").text.find("\"z\""), std::string::npos);
+    EXPECT_EQ(Put("b", R"("streams":["z"])").err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    bytes_max_++;
+    Reopen();
+    EXPECT_EQ(Add("a", "z").err, SL_OK);
+    EXPECT_EQ(Bytes(), bytes_max_);
+}
+
+TEST_F(HooksRequest, AStartReadsMoreThanThereIsMemoryForNow)
+{
+    ASSERT_EQ(Put("a", R"("streams":["x","y"])").err, SL_OK);
+    bytes_max_ = 1;
+    Reopen();
+    EXPECT_NE(Ask(SL_HOOKS_GET, "a").text.find("\"y\""), std::string::npos);
+    EXPECT_EQ(Add("a", "z").err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_EQ(Ask(SL_HOOKS_DELETE, "a").err, SL_OK);
+    EXPECT_EQ(Bytes(), 0u);
+}
+
+} // namespace
