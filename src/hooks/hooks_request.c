@@ -245,6 +245,14 @@ static bool apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
     return true;
 }
 
+/* Will streams have unread bytes after these acks, whatever is not known yet? */
+static bool leaves_work(const struct sl_subscription *subscription,
+                        const struct sl_control_body *body)
+{
+    return subscription->pending_count > body->ack_count;
+}
+
+/* Nothing is applied before all that it needs is known: it is handled again from its beginning. */
 static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
 {
     struct sl_subscription *subscription = &hook->subscription;
@@ -258,6 +266,11 @@ static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hook
         return;
     }
     bool releases = request->action == SL_HOOKS_RELEASE;
+    bool asks_for_next = !releases && request->body.done;
+    if (asks_for_next && !request->is_settled && !leaves_work(subscription, &request->body)) {
+        sli_hooks_await_settled(hooks, request);
+        return;
+    }
     if (!releases && !apply_acks(hooks, hook, &request->body)) {
         if (request->is_settled)
             sli_hooks_answer(request, SL_ERR_INVALID_OFFSET);

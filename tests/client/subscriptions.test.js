@@ -174,7 +174,7 @@ describe("a receiver of webhooks", () => {
     expect(first.text).toBe("first,")
     expect(await report(wake, [])).toBe(false)
     const tail = await append("second")
-    await report(wake, [first.ack], true)
+    expect(await report(wake, [first.ack], true)).toBe(true)
     await expect(report(wake, [first.ack], true)).rejects.toMatchObject({ code: "FENCED" })
 
     const again = await wakes.next()

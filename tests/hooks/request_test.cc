@@ -5,6 +5,13 @@ using namespace sluice_test;
 namespace
 {
 
+std::string Ack(int offset)
+{
+    std::string digits = std::to_string(offset);
+    return R"("done":true,"acks":[{"stream":"jobs/1","offset":"0000000000000000_)" +
+           std::string(16 - digits.size(), '0') + digits + "\"}]";
+}
+
 class HooksRequest : public HooksTest
 {
   protected:
@@ -21,6 +28,32 @@ class HooksRequest : public HooksTest
         return Ask(SL_HOOKS_ADD, id, R"({"streams":[")" + stream + "\"]}");
     }
 };
+
+/* Each append has been answered before the worker says that it is done. */
+TEST_F(HooksRequest, DoneSaysWhetherThereIsMore)
+{
+    ASSERT_EQ(Put("a", R"("pattern":"jobs/*")").err, SL_OK);
+    ASSERT_EQ(session_->Create("jobs/1").err, SL_OK);
+    for (int tail = 2; tail <= 200; tail += 2) {
+        ASSERT_EQ(session_->Append("jobs/1", Body("x")).err, SL_OK);
+        Answer claim = Claim("a");
+        ASSERT_EQ(session_->Append("jobs/1", Body("y")).err, SL_OK);
+        ASSERT_EQ(Report("a", claim, Ack(tail - 1)).Member("next_wake"), "true") << tail;
+        ASSERT_EQ(Report("a", claim, Ack(tail)).err, SL_ERR_FENCED);
+        ASSERT_EQ(Report("a", Claim("a"), Ack(tail)).Member("next_wake"), "false") << tail;
+    }
+}
+
+TEST_F(HooksRequest, DoneSaysThatThereIsMoreThanWasAcknowledged)
+{
+    ASSERT_EQ(Put("a", R"("pattern":"jobs/*")").err, SL_OK);
+    ASSERT_EQ(session_->Create("jobs/1", Plain().Data("xy")).err, SL_OK);
+    EXPECT_EQ(Report("a", Claim("a"), R"("done":true)").Member("next_wake"), "true");
+    EXPECT_EQ(Report("a", Claim("a"), Ack(1)).Member("next_wake"), "true");
+    Answer claim = Claim("a");
+    EXPECT_EQ(Report("a", claim, Ack(3)).err, SL_ERR_INVALID_OFFSET) << "and is not done";
+    EXPECT_EQ(Report("a", claim, Ack(2)).Member("next_wake"), "false");
+}
 
 TEST_F(HooksRequest, ASubscriptionBeyondTheMemoryIsRefused)
 {
