@@ -52,13 +52,18 @@ TEST_F(HooksFault, AClaimThatWasNotToldIsGivenBack)
 
 TEST_F(HooksFault, WhatBecamePendingOnAFullDiskWakesWhenThereIsSpace)
 {
+    const auto events = [&] { return session_->Head("w").stream.tail; };
     ASSERT_EQ(session_->Create("w", Json()).err, SL_OK);
-    ASSERT_EQ(session_->Create("jobs/1").err, SL_OK);
-    ASSERT_EQ(Put("a", R"("streams":["jobs/1"])").err, SL_OK);
-    ASSERT_EQ(session_->Append("jobs/1", Body("x")).err, SL_OK);
+    MakePending();
+    ASSERT_TRUE(Eventually([&] { return events() > 0; }));
+    Answer claim = Claim("a");
+    ASSERT_EQ(claim.err, SL_OK);
+    const uint64_t before = events();
     FillDisk();
+    EXPECT_EQ(Report("a", claim, R"("done":true)").err, SL_ERR_DISK_FULL) << "the next wake begins";
+    EXPECT_EQ(events(), before) << "and is not told before it is durable";
     MakeSpace();
-    EXPECT_TRUE(Eventually([&] { return session_->Head("w").stream.tail > 0; }));
+    EXPECT_TRUE(Eventually([&] { return events() > before; })) << "nobody has to ask for it";
 }
 
 TEST_F(HooksFault, AFailedLogIsSaidAndARestartKnowsWhatWasAnswered)
