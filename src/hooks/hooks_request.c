@@ -9,8 +9,6 @@
 #include "hooks/webhook_url.h"
 #include "protocol/json_value.h"
 
-#include <openssl/sha.h>
-
 enum {
     LIST_BUCKETS_MAX = 64, /* of the table of subscriptions in one page */
 };
@@ -58,21 +56,16 @@ static void answer_view(struct sl_hooks *hooks, struct sli_hook *hook,
 
 /* ---- PUT ---- */
 
-static void hash_config(const struct sl_control_body *config, uint8_t hash[SL_CONFIG_HASH_SIZE])
-{
-    struct sl_buffer text = { NULL, 0, 0 };
-    sl_subscription_append_config(config, &text);
-    SHA256(text.data, text.size, hash);
-    sl_buffer_deinit(&text);
-}
-
 static void on_put_again(struct sl_hooks *hooks, struct sli_hook *hook,
                          struct sl_hooks_request *request)
 {
-    uint8_t mine[SL_CONFIG_HASH_SIZE], theirs[SL_CONFIG_HASH_SIZE];
-    hash_config(&hook->subscription.config, mine);
-    hash_config(&request->body, theirs);
-    if (memcmp(mine, theirs, sizeof(mine)) == 0)
+    struct sl_buffer mine = { NULL, 0, 0 }, theirs = { NULL, 0, 0 };
+    sl_subscription_append_config(&hook->subscription.config, &mine);
+    sl_subscription_append_config(&request->body, &theirs);
+    bool is_same = sl_bytes_equal(sl_buffer_bytes(&mine), sl_buffer_bytes(&theirs));
+    sl_buffer_deinit(&mine);
+    sl_buffer_deinit(&theirs);
+    if (is_same)
         answer_view(hooks, hook, request);
     else
         sli_hooks_answer(request, SL_ERR_SUBSCRIPTION_ALREADY_EXISTS);

@@ -36,7 +36,6 @@ extern "C" {
 enum {
     SL_WAKE_ID_SIZE = 26,              /* "w_" and 24 hexadecimal digits */
     SL_WAKE_RANDOM_SIZE = 12,          /* bytes that those digits say */
-    SL_CONFIG_HASH_SIZE = 32,          /* bytes of SHA-256 */
     SL_SUBSCRIPTION_ID_SIZE_MAX = 255, /* bytes of an id, percent-encoded */
     SL_RETRY_FIRST_MS = 1000,        /* after the first failure; doubled by each one after it ... */
     SL_RETRY_LONGEST_MS = 60 * 1000, /* ... up to here, */
@@ -80,16 +79,15 @@ struct sl_cursor {
 };
 
 struct sl_subscription {
-    struct sl_table_node node;         /* by id, in the registry */
-    struct sl_link of_index;           /* among the patterns of its prefix, or in no list */
-    size_t counted_bytes;              /* of it, in the sum of the registry */
-    struct sl_buffer id;               /* owned: percent-encoded, canonical */
-    struct sl_control_body config;     /* owned: as asked for */
-    uint8_t hash[SL_CONFIG_HASH_SIZE]; /* of the configuration */
-    struct sl_glob *glob;              /* owned, or NULL: there is no pattern */
-    struct sl_buffer root;             /* owned: URL of the stream root, as its maker called it */
-    uint64_t incarnation;              /* random: another one when the id is used again */
-    int64_t created_at_ms;             /* wall clock */
+    struct sl_table_node node;     /* by id, in the registry */
+    struct sl_link of_index;       /* among the patterns of its prefix, or in no list */
+    size_t counted_bytes;          /* of it, in the sum of the registry */
+    struct sl_buffer id;           /* owned: percent-encoded, canonical */
+    struct sl_control_body config; /* owned: as asked for */
+    struct sl_glob *glob;          /* owned, or NULL: there is no pattern */
+    struct sl_buffer root;         /* owned: URL of the stream root, as its maker called it */
+    uint64_t incarnation;          /* random: another one when the id is used again */
+    int64_t created_at_ms;         /* wall clock */
     /* cursors */
     struct sl_link cursors; /* of struct sl_cursor, in the order in which they were linked */
     size_t cursor_count;

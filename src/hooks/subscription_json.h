@@ -58,7 +58,7 @@ void sl_subscription_append_summary(const struct sl_subscription *subscription, 
 
 /* ---- what is kept ---- */
 
-/* The normalised configuration, with every default, of which the hash is made. */
+/* The normalised configuration, with every default: equal ones have the same text. */
 void sl_subscription_append_config(const struct sl_control_body *config, struct sl_buffer *out);
 /* The first record. */
 void sl_subscription_append_first_record(const struct sl_subscription *subscription,
