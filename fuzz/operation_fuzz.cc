@@ -1,7 +1,7 @@
 /*
  * Any bytes as a sequence of operations on an engine, which must answer as the reference model of
- * the engine's tests does. The first byte says where the streams live and on how many shards; on a
- * simulated disk the engine is ended, killed, or its power cut between operations, and everything
+ * the engine's tests does. The first byte says where the streams live, on how many shards, and how
+ * many there are; on a simulated disk the engine is ended, killed, or its power cut between operations, and everything
  * that was answered is there again.
  */
 #include "base/log.h"
@@ -98,8 +98,8 @@ class FuzzedEngine
 class FuzzSteps : public ModelSteps
 {
   public:
-    FuzzSteps(FuzzedEngine *engine, const uint8_t *data, size_t size)
-        : engine_(engine), data_(data), size_(size)
+    FuzzSteps(FuzzedEngine *engine, int names, const uint8_t *data, size_t size)
+        : engine_(engine), names_(names), data_(data), size_(size)
     {
     }
     void Run()
@@ -143,6 +143,11 @@ class FuzzSteps : public ModelSteps
         return engine_->IsFlushing();
     }
 
+    int Names() override
+    {
+        return names_;
+    }
+
   private:
     static void CheckFailures()
     {
@@ -151,6 +156,7 @@ class FuzzSteps : public ModelSteps
     }
 
     FuzzedEngine *engine_;
+    int names_;
     const uint8_t *data_;
     size_t size_;
 };
@@ -160,6 +166,7 @@ class FuzzSteps : public ModelSteps
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned storages[] = { kInMemory, kInMemory, kDurable, kFlushing };
+    static const int names[] = { 10, 1, 2, 3 };
     static std::unique_ptr<FuzzedEngine> in_memory[kShardsMax]; /* as long as the process */
     if (size == 0)
         return 0;
@@ -170,6 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     std::unique_ptr<FuzzedEngine> &engine = storage == kInMemory ? in_memory[shards - 1] : durable;
     if (engine == nullptr)
         engine = std::make_unique<FuzzedEngine>(shards, storage);
-    FuzzSteps(engine.get(), data + 1, size - 1).Run();
+    int count = names[data[0] / kShardsMax / 4 % 4];
+    FuzzSteps(engine.get(), count, data + 1, size - 1).Run();
     return 0;
 }

@@ -184,6 +184,13 @@ static enum sl_err read_file(struct sl_file *file, struct sl_buffer *buffer)
     return SL_OK;
 }
 
+uint64_t sl_manifest_durable_lsn(const struct sl_manifest *manifest, uint64_t segments_lsn)
+{
+    if (manifest->no_log)
+        return 0;
+    return manifest->durable_lsn > segments_lsn ? manifest->durable_lsn : segments_lsn;
+}
+
 enum sl_err sl_manifest_load(const struct sl_vfs *vfs, const char *directory,
                              struct sl_manifest *manifest, bool *one_copy)
 {

@@ -57,6 +57,12 @@ void sl_manifest_encode(const struct sl_manifest *manifest, struct sl_buffer *ou
 /* False: no copy is good. *one_copy: one is not. */
 bool sl_manifest_decode(struct sl_bytes bytes, struct sl_manifest *manifest, bool *one_copy);
 
+/*
+ * The log of the shard says at least so much: what was durable at a clean end, and everything in its
+ * segments, `segments_lsn` being the highest LSN there. 0: there is no log.
+ */
+uint64_t sl_manifest_durable_lsn(const struct sl_manifest *manifest, uint64_t segments_lsn);
+
 /* Errors: NOT_FOUND (a new shard), DATA_CORRUPT, DATA_VERSION, STORAGE_FAILED. */
 SL_NODISCARD enum sl_err sl_manifest_load(const struct sl_vfs *vfs, const char *directory,
                                           struct sl_manifest *manifest, bool *one_copy);

@@ -637,7 +637,7 @@ static void check_log(struct sl_shard_check *check)
         .log_id = manifest->log_id,
         .file_size = check->store->wal_file_size,
         .from = manifest->mark,
-        .durable_lsn_at_least = manifest->no_log ? 0 : manifest->durable_lsn,
+        .durable_lsn_at_least = sl_manifest_durable_lsn(manifest, check->lsn_max),
         .on_record = on_record,
         .context = check,
     };

@@ -37,6 +37,7 @@ struct recovery {
     struct sl_shard *shard;
     struct sl_buffer extents;    /* struct found_extent each */
     struct sl_buffer tombstones; /* struct sl_tombstone each; later sorted by id */
+    uint64_t segments_lsn;       /* the highest of what is in segments */
     const char *what;            /* first thing that makes no sense; static text */
     uint64_t coming[COMING_MAX]; /* a ring: hashes of the ids in the records that come soon */
     unsigned came;               /* records so far */
@@ -62,11 +63,18 @@ static void add_found(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_
         shard->ids = number;
 }
 
+static void note_lsn(struct recovery *recovery, uint64_t lsn)
+{
+    if (lsn > recovery->segments_lsn)
+        recovery->segments_lsn = lsn;
+}
+
 static void on_entry(void *context, struct sl_segment *segment, const struct sl_entry *entry)
 {
     struct recovery *recovery = context;
     struct sl_shard *shard = recovery->shard;
     sl_thread_assert_shard(shard->setup.index);
+    note_lsn(recovery, entry->lsn);
     for (uint32_t i = 0; i < entry->extent_count; i++) {
         struct found_extent found = { entry->id, sli_cold_of(&entry->extents[i], segment) };
         sl_buffer_append(&recovery->extents, &found, sizeof(found));
@@ -97,6 +105,7 @@ static void on_tombstone(void *context, struct sl_segment *segment,
 {
     struct recovery *recovery = context;
     (void)segment;
+    note_lsn(recovery, tombstone->lsn);
     sl_buffer_append(&recovery->tombstones, tombstone, sizeof(*tombstone));
 }
 
@@ -401,7 +410,7 @@ static enum sl_err read_log(struct recovery *recovery, struct sl_wal_scan *scan)
         .log_id = sl_catalog_log_id(shard->catalog),
         .file_size = shard->setup.store->wal_file_size,
         .from = manifest->mark,
-        .durable_lsn_at_least = manifest->no_log ? 0 : manifest->durable_lsn,
+        .durable_lsn_at_least = sl_manifest_durable_lsn(manifest, recovery->segments_lsn),
         .on_record = on_record,
         .on_coming = on_coming,
         .context = recovery,

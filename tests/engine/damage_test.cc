@@ -1,4 +1,6 @@
 #include "base/log.h"
+#include "journal/segment_internal.h"
+#include "support/seal.h"
 #include "support/small_directory.h"
 
 #include <csignal>
@@ -218,6 +220,43 @@ TEST_F(DamageTest, NoMissingShortOrEmptiedFileShortensAStream)
         }
     }
     Print("files", outcomes_);
+}
+
+/* Such a stream would wait for its last change for ever, and miss what the log says of it later. */
+TEST_F(DamageTest, ASegmentWithAnEntryThatIsAheadOfTheLogIsRefused)
+{
+    constexpr size_t kLsnAt = SLI_BLOCK_HEADER_BYTES + sizeof(uint64_t); /* of the first entry */
+    const std::string manifest_path = "/disk/data/shard-00/MANIFEST";
+    uint64_t segments = 0;
+    for (const std::string &file : made_->Files()) {
+        size_t at = file.find("/seg-");
+        if (at == std::string::npos)
+            continue;
+        std::string bytes = Disk().Bytes(file), manifest = Disk().Bytes(manifest_path);
+        uint8_t *data = reinterpret_cast<uint8_t *>(&bytes[0]);
+        uint8_t *manifest_data = reinterpret_cast<uint8_t *>(&manifest[0]);
+        struct sli_footer footer;
+        ASSERT_EQ(sli_footer_decode(
+                      sl_bytes(data + bytes.size() - SLI_FOOTER_BYTES, SLI_FOOTER_BYTES), &footer),
+                  nullptr);
+        struct sl_bytes directory =
+            sl_bytes(data + footer.directory_position, footer.directory_size);
+        if (footer.entries == 0)
+            continue;
+        uint64_t lsn = UINT64_C(1) << 40;
+        memcpy(data + sli_directory_get(directory, 0).position + kLsnAt, &lsn, sizeof(lsn));
+        seal_segment(data, bytes.size());
+        seal_manifest_segment(manifest_data, manifest.size(),
+                              strtoull(file.c_str() + at + 5, nullptr, 16), data, bytes.size());
+        seal_manifest(manifest_data, manifest.size());
+        segments++;
+        DAMAGE("ahead in " + file, [&](SimDisk &disk) {
+            disk.SetBytes(file, bytes);
+            disk.SetBytes(manifest_path, manifest);
+        });
+    }
+    EXPECT_GE(segments, 2u);
+    EXPECT_EQ(outcomes_.refused, segments);
 }
 
 TEST_F(DamageTest, NoSwappedOrDoubledFileIsTakenForAnother)

@@ -295,6 +295,11 @@ class ModelSteps
     virtual Session &ModelSession() = 0;
     /* Flushed JSON has pages that end with an extent: a little later than asked. */
     virtual bool MayPageLate() = 0;
+    /* How many names are used, at most kNames: the fewer, the more happens to each stream. */
+    virtual int Names()
+    {
+        return kNames;
+    }
 
   private:
     bool OneIn(uint64_t n)
@@ -309,7 +314,7 @@ class ModelSteps
     }
     std::string AnyName()
     {
-        return "s" + std::to_string(Any(kNames));
+        return "s" + std::to_string(Any(static_cast<uint64_t>(Names())));
     }
     std::string AnyType()
     {
