@@ -551,6 +551,7 @@ static void write_here(struct sl_wal *wal)
 {
     struct frame_buffer *buffer = take_open(wal);
     bool watched = wal->watermark_due; /* the commit thread waits no longer than until then */
+    SL_ASSERT(buffer != NULL);         /* what is_short() was asked of */
     wal->is_lent = true;
     sl_mutex_unlock(wal->mutex);
     bool failed = commit(wal, buffer, 0) != 0;
