@@ -153,7 +153,9 @@ static struct sl_courier_receiver *receiver_of(struct sl_courier *courier, const
 /* Of those that wait. */
 static struct sl_delivery *first_of(const struct sl_courier_receiver *receiver)
 {
-    return SL_OBJECT(sl_link_first(&receiver->waiting), struct sl_delivery, link);
+    struct sl_link *first = sl_link_first(&receiver->waiting);
+    SL_ASSERT(first != NULL); /* or it would not be in turn */
+    return SL_OBJECT(first, struct sl_delivery, link);
 }
 
 /* The delivery waits no longer. */
