@@ -76,7 +76,7 @@ static void check_what_leaves(struct sl_subscription *subscription)
     check_json(&text);
     sl_subscription_append_event(subscription, now.wall_ms, &text);
     check_json(&text);
-    sl_subscription_append_summary(subscription, now.running_ms, &text);
+    sl_subscription_append_summary(subscription, &now, &text);
     check_json(&text);
     sl_buffer_deinit(&text);
 }

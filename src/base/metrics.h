@@ -75,7 +75,7 @@ extern "C" {
       "Webhooks that were sent again after a failure.")                                            \
     X(WAKE_EVENTS, counter, "sluice_wake_events_total", "result=\"written\"",                      \
       "Events for wake streams.")                                                                  \
-    X(WAKE_EVENTS_LOST, counter, "sluice_wake_events_total", "result=\"lost\"",                    \
+    X(WAKE_EVENTS_FAILED, counter, "sluice_wake_events_total", "result=\"failed\"",                \
       "Events for wake streams.")                                                                  \
     X(LEASES_EXPIRED, counter, "sluice_subscription_leases_expired_total", "",                     \
       "Leases that ran out.")                                                                      \

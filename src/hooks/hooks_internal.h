@@ -117,6 +117,10 @@ struct sl_hooks {
     struct sl_timer_wheel wheel; /* of struct sli_hook */
     struct sl_hooks_now now;
     struct sl_link to_settle; /* of struct sli_hook */
+    struct {
+        uint64_t next_ms; /* running clock: when there may be a line again */
+        size_t left_out;  /* that had none since the last one */
+    } failure_log;
     unsigned shards;
     uint32_t epoch; /* of the patterns; 0: nobody follows */
     struct sli_feed feeds[SL_SHARDS_MAX];

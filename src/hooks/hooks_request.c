@@ -306,7 +306,7 @@ static void on_list(struct sl_hooks *hooks, struct sl_hooks_request *request)
                 sl_buffer_append_text(&request->text, ",");
             first = false;
             sl_subscription_append_summary(SL_OBJECT(node, struct sl_subscription, node),
-                                           hooks->now.running_ms, &request->text);
+                                           &hooks->now, &request->text);
         }
         if (cursor == 0)
             break;

@@ -3,8 +3,45 @@
  * wake is about is sent: a webhook by the courier, or an event into its wake stream.
  */
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "hooks/hooks_internal.h"
+
+enum {
+    FAILURE_LOG_MS = 1000, /* between two lines about failures, of whichever subscriptions */
+    TEXT_SIZE = 300,       /* bytes of an id or a URL in such a line with its NUL */
+};
+
+/* ---- failures ---- */
+
+static void log_failure(struct sl_hooks *hooks, const struct sl_subscription *subscription)
+{
+    const struct sl_control_body *config = &subscription->config;
+    char id[TEXT_SIZE], target[TEXT_SIZE];
+    if (hooks->now.running_ms < hooks->failure_log.next_ms) {
+        hooks->failure_log.left_out++;
+        return;
+    }
+    sl_log_escaped(id, sizeof(id), sl_buffer_bytes(&subscription->id));
+    sl_log_escaped(target, sizeof(target), config->is_webhook ? config->url : config->wake_stream);
+    sl_log(SL_LOG_WARN, "hooks", config->is_webhook ? "webhook_failed" : "wake_event_failed",
+           "id=%s %s=%s status=%u reason=\"%s\" left_out=%zu", id,
+           config->is_webhook ? "url" : "wake_stream", target, subscription->failure.status,
+           subscription->failure.reason, hooks->failure_log.left_out);
+    hooks->failure_log.next_ms = hooks->now.running_ms + FAILURE_LOG_MS;
+    hooks->failure_log.left_out = 0;
+}
+
+/* Only the first one in a row is for the log; the list of subscriptions shows the last one. */
+static void fail(struct sl_hooks *hooks, struct sl_subscription *subscription, const char *reason,
+                 unsigned status)
+{
+    bool is_first = subscription->failure.reason == NULL;
+    struct sl_failure failure = { reason, status };
+    sl_subscription_on_failed(subscription, failure, hooks->now.running_ms, sl_random_u64());
+    if (is_first)
+        log_failure(hooks, subscription);
+}
 
 /* ---- state ---- */
 
@@ -18,7 +55,7 @@ static void end_lease(struct sl_hooks *hooks, struct sli_hook *hook)
         sl_courier_cancel(hooks->courier, &hook->delivery);
         if (hook->heard_generation != subscription->generation) {
             sl_metrics_add(hooks->metrics, SL_METRIC_DELIVERY_FAILED, 1);
-            sl_subscription_on_failed(subscription, hooks->now.running_ms, sl_random_u64());
+            fail(hooks, subscription, "the lease has run out before there was an answer", 0);
         }
     }
     sl_subscription_end_wake(subscription);
@@ -91,7 +128,9 @@ void sli_hooks_on_delivery_done(void *context, struct sl_delivery *delivery,
     if (is_current && is_delivered)
         sl_subscription_on_delivered(subscription, sl_control_says_done(result->body));
     else if (is_current && hook->heard_generation != subscription->generation)
-        sl_subscription_on_failed(subscription, hooks->now.running_ms, sl_random_u64());
+        fail(hooks, subscription,
+             result->error != NULL ? result->error : "the answer was not one of 2xx",
+             result->status);
 }
 
 static void send_webhook(struct sl_hooks *hooks, struct sli_hook *hook)
@@ -124,20 +163,20 @@ static bool is_event_current(const struct sli_hook *hook)
            hook->subscription.generation == hook->event_generation && !hook->is_ending;
 }
 
-/* A stream that takes no events loses them; whatever else went wrong may go by. */
+/* What a stream does not take today it may take later: whoever owns it may make it anew. */
 static void end_event(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err err)
 {
-    bool is_lost = err == SL_ERR_NOT_FOUND || err == SL_ERR_GONE || err == SL_ERR_STREAM_CLOSED ||
-                   err == SL_ERR_CONTENT_TYPE_MISMATCH;
     sl_session_put(hooks->session, &hook->event_op);
     sl_buffer_deinit(&hook->event);
     sli_hooks_touch(hooks, hook);
+    sl_metrics_add(hooks->metrics,
+                   err == SL_OK ? SL_METRIC_WAKE_EVENTS : SL_METRIC_WAKE_EVENTS_FAILED, 1);
+    if (!is_event_current(hook))
+        return;
     if (err == SL_OK)
-        sl_metrics_add(hooks->metrics, SL_METRIC_WAKE_EVENTS, 1);
-    else if (is_lost)
-        sl_metrics_add(hooks->metrics, SL_METRIC_WAKE_EVENTS_LOST, 1);
-    else if (is_event_current(hook))
-        sl_subscription_on_failed(&hook->subscription, hooks->now.running_ms, sl_random_u64());
+        sl_subscription_on_delivered(&hook->subscription, false);
+    else
+        fail(hooks, &hook->subscription, sl_err_text(err), 0);
 }
 
 static void on_event_written(struct sl_hooks *hooks, struct sli_completion *completion,

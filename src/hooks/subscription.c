@@ -183,6 +183,16 @@ void sl_subscription_end_wake(struct sl_subscription *subscription)
     sl_buffer_clear(&subscription->worker);
 }
 
+static void forget_failures(struct sl_subscription *subscription)
+{
+    if (subscription->retry_count == 0 && subscription->next_attempt_ms == 0)
+        return;
+    subscription->retry_count = 0;
+    subscription->next_attempt_ms = 0;
+    subscription->failure = (struct sl_failure){ .reason = NULL };
+    subscription->wake_unwritten = true;
+}
+
 enum sl_err sl_subscription_claim(struct sl_subscription *subscription, struct sl_bytes worker,
                                   uint64_t now_ms)
 {
@@ -193,9 +203,8 @@ enum sl_err sl_subscription_claim(struct sl_subscription *subscription, struct s
     sl_buffer_clear(&subscription->worker);
     sl_buffer_append_bytes(&subscription->worker, worker);
     subscription->phase = SL_SUBSCRIPTION_HELD;
-    subscription->next_attempt_ms = 0;
-    subscription->retry_count = 0;
     subscription->wake_unwritten = true;
+    forget_failures(subscription);
     sl_subscription_extend_lease(subscription, now_ms);
     return SL_OK;
 }
@@ -218,15 +227,6 @@ enum sl_err sl_subscription_check_wake(const struct sl_subscription *subscriptio
     return is_current ? SL_OK : SL_ERR_FENCED;
 }
 
-static void forget_failures(struct sl_subscription *subscription)
-{
-    if (subscription->retry_count == 0 && subscription->next_attempt_ms == 0)
-        return;
-    subscription->retry_count = 0;
-    subscription->next_attempt_ms = 0;
-    subscription->wake_unwritten = true;
-}
-
 void sl_subscription_on_callback(struct sl_subscription *subscription, uint64_t now_ms)
 {
     forget_failures(subscription);
@@ -234,7 +234,7 @@ void sl_subscription_on_callback(struct sl_subscription *subscription, uint64_t 
     sl_subscription_extend_lease(subscription, now_ms);
 }
 
-/* ---- webhooks ---- */
+/* ---- what became of a webhook or an event ---- */
 
 void sl_subscription_on_delivered(struct sl_subscription *subscription, bool done)
 {
@@ -263,10 +263,11 @@ uint64_t sl_retry_delay_ms(unsigned failures, uint64_t random)
     return delay_ms - jitter_ms + random % (2 * jitter_ms + 1);
 }
 
-void sl_subscription_on_failed(struct sl_subscription *subscription, uint64_t now_ms,
-                               uint64_t random)
+void sl_subscription_on_failed(struct sl_subscription *subscription, struct sl_failure failure,
+                               uint64_t now_ms, uint64_t random)
 {
     subscription->issued = false;
+    subscription->failure = failure;
     subscription->retry_count++;
     subscription->next_attempt_ms = now_ms + sl_retry_delay_ms(subscription->retry_count, random);
     subscription->wake_unwritten = true;

@@ -12,8 +12,9 @@
  *          waking -> held          sl_subscription_claim(), pull-wake
  *          waking, held -> idle    sl_subscription_end_wake(): done, released, the lease ran out
  *
- * Issued      A wake is issued when its webhook or its event is on its way or out. A webhook that
- *             fails is no longer, and is issued again at next_attempt_ms.
+ * Issued      A wake is issued when its webhook or its event is on its way or out. One that fails
+ *             is no longer, and is issued again at next_attempt_ms.
+ * Not kept    Why the last one failed: after a restart, the next failure says it.
  *
  * Invariants  (1) pending_count is the number of cursors that are pending
  *             (2) a wake has an id exactly while the subscription is not idle
@@ -78,6 +79,12 @@ struct sl_cursor {
     bool is_pending;                      /* the stream has more than was acked */
 };
 
+/* Why a wake did not reach anybody. */
+struct sl_failure {
+    const char *reason; /* static text; NULL: none is known */
+    unsigned status;    /* of HTTP; 0: there was no answer */
+};
+
 struct sl_subscription {
     struct sl_table_node node;     /* by id, in the registry */
     struct sl_link of_index;       /* among the patterns of its prefix, or in no list */
@@ -99,10 +106,11 @@ struct sl_subscription {
     bool issued; /* its request or event is on its way or out */
     uint64_t generation;
     char wake_id[SL_WAKE_ID_SIZE];
-    struct sl_buffer worker;  /* owned: who holds the lease */
-    uint64_t lease_until_ms;  /* running clock; 0: no lease runs */
-    uint64_t next_attempt_ms; /* running clock; 0: there was no failure */
-    unsigned retry_count;     /* failures since the last success */
+    struct sl_buffer worker;   /* owned: who holds the lease */
+    uint64_t lease_until_ms;   /* running clock; 0: no lease runs */
+    uint64_t next_attempt_ms;  /* running clock; 0: there was no failure */
+    unsigned retry_count;      /* failures since the last success */
+    struct sl_failure failure; /* the last one of these */
     /* what is to be written */
     bool wake_unwritten;       /* anything above that is kept has changed */
     struct sl_link unwritten;  /* of struct sl_cursor: changed */
@@ -173,13 +181,13 @@ SL_NODISCARD enum sl_err sl_subscription_check_wake(const struct sl_subscription
 /* The worker has shown that it is alive: failures are forgotten, and nothing is sent again. */
 void sl_subscription_on_callback(struct sl_subscription *subscription, uint64_t now_ms);
 
-/* ---- webhooks ---- */
+/* ---- what became of a webhook or an event ---- */
 
-/* The receiver answered with 2xx; `done`: and has done everything that the wake said. */
+/* It was taken; `done`: and the receiver has done everything that the wake said. */
 void sl_subscription_on_delivered(struct sl_subscription *subscription, bool done);
-/* It did not: the same wake is issued again later. `random` decides about the jitter. */
-void sl_subscription_on_failed(struct sl_subscription *subscription, uint64_t now_ms,
-                               uint64_t random);
+/* It was not: the same wake is issued again later. `random` decides about the jitter. */
+void sl_subscription_on_failed(struct sl_subscription *subscription, struct sl_failure failure,
+                               uint64_t now_ms, uint64_t random);
 /* How long to wait after so many failures. */
 uint64_t sl_retry_delay_ms(unsigned failures, uint64_t random);
 

@@ -226,9 +226,22 @@ static const char *phase_name(enum sl_subscription_phase phase)
     return "";
 }
 
-void sl_subscription_append_summary(const struct sl_subscription *subscription, uint64_t now_ms,
-                                    struct sl_buffer *out)
+/* By the wall clock; 0: there was no failure. */
+static uint64_t next_attempt_wall_ms(const struct sl_subscription *subscription,
+                                     const struct sl_hooks_now *now)
 {
+    uint64_t attempt_ms = subscription->next_attempt_ms;
+    if (attempt_ms == 0)
+        return 0;
+    return (uint64_t)now->wall_ms +
+           (attempt_ms > now->running_ms ? attempt_ms - now->running_ms : 0);
+}
+
+void sl_subscription_append_summary(const struct sl_subscription *subscription,
+                                    const struct sl_hooks_now *now, struct sl_buffer *out)
+{
+    const struct sl_failure *failure = &subscription->failure;
+    uint64_t now_ms = now->running_ms;
     uint64_t since_ms = subscription->pending_since_ms;
     bool is_pending = sl_subscription_is_pending(subscription);
     sl_buffer_append_text(out, "{");
@@ -242,6 +255,12 @@ void sl_subscription_append_summary(const struct sl_subscription *subscription, 
     append_number(out, "generation", subscription->generation);
     append_comma(out);
     append_number(out, "failures", subscription->retry_count);
+    append_comma(out);
+    append_text(out, "last_error", sl_bytes_of(failure->reason == NULL ? "" : failure->reason));
+    append_comma(out);
+    append_number(out, "last_status", failure->status);
+    append_comma(out);
+    append_number(out, "next_attempt_ms", next_attempt_wall_ms(subscription, now));
     append_comma(out);
     append_number(out, "streams", subscription->cursor_count);
     append_comma(out);
@@ -296,7 +315,7 @@ void sl_subscription_append_first_record(const struct sl_subscription *subscript
 static void append_wake(const struct sl_subscription *subscription, const struct sl_hooks_now *now,
                         struct sl_buffer *out)
 {
-    uint64_t attempt_ms = subscription->next_attempt_ms;
+    uint64_t attempt_ms = next_attempt_wall_ms(subscription, now);
     sl_buffer_append_text(out, "\"wake\":{");
     append_number(out, "generation", subscription->generation);
     if (subscription->phase != SL_SUBSCRIPTION_IDLE) {
@@ -311,9 +330,7 @@ static void append_wake(const struct sl_subscription *subscription, const struct
         append_comma(out);
         append_number(out, "retries", subscription->retry_count);
         append_comma(out);
-        append_number(out, "next_attempt_ms",
-                      (uint64_t)now->wall_ms +
-                          (attempt_ms > now->running_ms ? attempt_ms - now->running_ms : 0));
+        append_number(out, "next_attempt_ms", attempt_ms);
     }
     sl_buffer_append_text(out, "}");
 }

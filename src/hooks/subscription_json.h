@@ -53,8 +53,8 @@ void sl_subscription_append_webhook(const struct sl_subscription *subscription,
 void sl_subscription_append_event(const struct sl_subscription *subscription, int64_t wall_ms,
                                   struct sl_buffer *out);
 /* One line of the list for the operator. */
-void sl_subscription_append_summary(const struct sl_subscription *subscription, uint64_t now_ms,
-                                    struct sl_buffer *out);
+void sl_subscription_append_summary(const struct sl_subscription *subscription,
+                                    const struct sl_hooks_now *now, struct sl_buffer *out);
 
 /* ---- what is kept ---- */
 

@@ -129,6 +129,28 @@ TEST_F(SubscriptionJson, WritesAWakeEvent)
               R"({"type":"wake","subscription_id":"s","stream":"x/2","generation":1,"ts":77})");
 }
 
+TEST_F(SubscriptionJson, TellsTheOperatorTheLastFailure)
+{
+    struct sl_subscription *s = Make("s", std::string(kWebhook) + R"("pattern":"x/*"})");
+    Link(s, "x/1", 5, 6);
+    sl_subscription_wake(s, kRandom);
+    s->pending_since_ms = kNow.running_ms;
+    auto summary = [&] {
+        return Text([&](sl_buffer *out) { sl_subscription_append_summary(s, &kNow, out); });
+    };
+    EXPECT_EQ(summary(),
+              R"({"id":"s","type":"webhook","state":"waking","generation":1,"failures":0,)"
+              R"("last_error":null,"last_status":0,"next_attempt_ms":0,"streams":1,)"
+              R"("pending_streams":1,"lag_ms":0})");
+    sl_subscription_on_failed(s, { "not 2xx", 503 }, kNow.running_ms, 200);
+    std::string next = std::to_string(kNow.wall_ms + 1000);
+    EXPECT_NE(summary().find(R"("failures":1,"last_error":"not 2xx","last_status":503,)"
+                             R"("next_attempt_ms":)" +
+                             next + ","),
+              std::string::npos)
+        << summary();
+}
+
 TEST_F(SubscriptionJson, HasOneTextForConfigurationsThatMeanTheSame)
 {
     auto config = [](const std::string &json) {
@@ -197,7 +219,7 @@ TEST_F(SubscriptionJson, KeepsTheRetryScheduleAndDoesNotTrustTheClock)
     struct sl_subscription *s = Make("s", std::string(kWebhook) + R"("pattern":"x/*"})");
     Link(s, "x/1", 0, 9);
     sl_subscription_wake(s, kRandom);
-    sl_subscription_on_failed(s, kNow.running_ms, 200);
+    sl_subscription_on_failed(s, { "refused", 0 }, kNow.running_ms, 200);
     std::string records = Records(s);
     sl_registry_remove(&registry_, &s);
     sl_hooks_now later = { 77000, kNow.wall_ms + 400 };

@@ -11,6 +11,7 @@ namespace
 
 constexpr uint64_t kNow = 1000000;
 constexpr uint64_t kLease = 1000;
+constexpr struct sl_failure kRefused = { "refused", 0 };
 
 class SubscriptionTest : public RegistryTest
 {
@@ -254,7 +255,7 @@ TEST_F(SubscriptionTest, IssuesTheSameWakeAgainAfterAFailure)
     EXPECT_TRUE(sl_subscription_wants_issue(s_, kNow));
     s_->issued = true;
     EXPECT_FALSE(sl_subscription_wants_issue(s_, kNow));
-    sl_subscription_on_failed(s_, kNow, 200);
+    sl_subscription_on_failed(s_, kRefused, kNow, 200);
     EXPECT_EQ(s_->retry_count, 1u);
     EXPECT_EQ(s_->next_attempt_ms, kNow + 1000);
     EXPECT_EQ(sl_subscription_deadline(s_), kNow + 1000);
@@ -269,7 +270,7 @@ TEST_F(SubscriptionTest, DoesNotBypassTheBackoffWhenTheLeaseRunsOut)
     Wake();
     s_->issued = true;
     for (unsigned i = 0; i < 5; i++)
-        sl_subscription_on_failed(s_, kNow, 0);
+        sl_subscription_on_failed(s_, kRefused, kNow, 0);
     uint64_t attempt_ms = s_->next_attempt_ms;
     sl_subscription_end_wake(s_);
     EXPECT_FALSE(sl_subscription_may_wake(s_, attempt_ms - 1));
@@ -282,15 +283,30 @@ TEST_F(SubscriptionTest, ForgetsFailuresAfterASuccess)
 {
     MakeWebhook();
     Wake();
-    sl_subscription_on_failed(s_, kNow, 0);
+    sl_subscription_on_failed(s_, kRefused, kNow, 0);
     s_->issued = true;
     sl_subscription_on_delivered(s_, false);
     EXPECT_EQ(s_->retry_count, 0u);
     EXPECT_EQ(s_->next_attempt_ms, 0u);
-    sl_subscription_on_failed(s_, kNow, 0);
+    EXPECT_EQ(s_->failure.reason, nullptr);
+    sl_subscription_on_failed(s_, kRefused, kNow, 0);
     sl_subscription_on_callback(s_, kNow);
     EXPECT_EQ(s_->retry_count, 0u);
     EXPECT_FALSE(sl_subscription_wants_issue(s_, kNow + 100000)) << "the worker lives";
+}
+
+TEST_F(SubscriptionTest, AClaimForgetsThatTheEventFailed)
+{
+    MakePullWake();
+    Wake();
+    s_->issued = true;
+    sl_subscription_on_failed(s_, kRefused, kNow, 200);
+    EXPECT_FALSE(sl_subscription_wants_issue(s_, kNow + 999));
+    EXPECT_TRUE(sl_subscription_wants_issue(s_, kNow + 1000));
+    EXPECT_EQ(Claim("w"), SL_OK);
+    EXPECT_EQ(s_->retry_count, 0u);
+    EXPECT_EQ(s_->failure.reason, nullptr);
+    EXPECT_EQ(sl_subscription_deadline(s_), kNow + kLease);
 }
 
 TEST_F(SubscriptionTest, BacksOffFromOneSecondToSixtyWithAFifthOfJitter)

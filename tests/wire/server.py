@@ -63,9 +63,9 @@ class Server:
         self.launch()
 
     def stderr(self):
-        """What the server has written to standard error so far."""
-        self.errors.seek(0)
-        return self.errors.read()
+        """What the server has written to standard error so far. Its offset is that of the file: it
+        is not moved."""
+        return os.pread(self.errors.fileno(), os.fstat(self.errors.fileno()).st_size, 0).decode()
 
     def memory_bytes(self):
         """Resident memory of the process."""

@@ -1,5 +1,6 @@
 """Subscriptions: protocol sections 6 and 7, beyond what the conformance suite looks at."""
 import json
+import re
 import threading
 import urllib.parse
 
@@ -45,6 +46,17 @@ class SubscriptionTest(WireTest):
         response = self.control("GET", subscription=subscription)
         self.assertStatus(response, 200)
         return response.json()
+
+    def listed(self):
+        """Its line in the list for the operator."""
+        cursor = "0"
+        while True:
+            page = self.http("GET", f"/subscriptions?cursor={cursor}").json()
+            for line in page["subscriptions"]:
+                if line["id"] == self.id:
+                    return line
+            cursor = page["next_cursor"]
+            self.assertNotEqual(cursor, "0")
 
     def cursors(self):
         return {link["path"]: link["acked_offset"] for link in self.view()["streams"]}
@@ -290,6 +302,28 @@ class PullWake(SubscriptionTest):
         self.make("a")
         self.claim()
 
+    def test_tells_a_wake_stream_that_is_made_later(self):
+        self.subscribe()
+        self.make("a")
+        line = wait_until(lambda: self.listed()["failures"] and self.listed())
+        self.assertEqual((line["state"], line["last_error"], line["last_status"]),
+                         ("waking", "there is no such stream", 0))
+        self.create(JSON, b"[]", ROOT + self.wake)
+        event, = wait_until(self.events)
+        self.assertEqual((event["stream"], event["generation"]), (f"{self.name}/a", 1))
+        wait_until(lambda: self.listed()["failures"] == 0)
+        self.assertIsNone(self.listed()["last_error"])
+        self.assertEqual(self.claim()["generation"], 1)
+
+    def test_tells_a_wake_stream_that_is_made_anew_after_it_was_closed(self):
+        self.create({**JSON, "Stream-Closed": "true"}, b"[]", ROOT + self.wake)
+        self.subscribe()
+        self.make("a")
+        wait_until(lambda: self.listed()["last_error"] == "the stream is closed")
+        self.delete(ROOT + self.wake)
+        self.create(JSON, b"[]", ROOT + self.wake)
+        wait_until(self.events)
+
     def test_wakes_once_for_many_appends(self):
         self.create(JSON, b"[]", ROOT + self.wake)
         self.subscribe()
@@ -452,6 +486,10 @@ class Webhook(SubscriptionTest):
         self.make("a")
         first = receiver.next()
         wait_until(lambda: self.view()["status"] == "failed")
+        line = self.listed()
+        self.assertEqual((line["failures"], line["last_error"], line["last_status"]),
+                         (1, "the answer was not one of 2xx", 500))
+        self.assertGreater(line["next_attempt_ms"], 0)
         self.more("a")
         second, third = receiver.next(), receiver.next()
         self.assertEqual(second.json()["wake_id"], first.json()["wake_id"])
@@ -561,6 +599,39 @@ class Restart(SubscriptionTest):
         self.assertEqual(self.http("GET", ROOT + "__ds/jwks.json").json(), keys)
         self.assertEqual(self.view()["status"], "failed")
         self.assertEqual(receiver.next().json()["generation"], 1)
+
+
+class FailureLog(SubscriptionTest):
+    def test_has_a_line_for_the_first_failure_and_at_most_one_in_a_second(self):
+        receiver = self.receiver(lambda delivery: (500, b""))
+        failing = re.compile(rf"webhook_failed id={self.id}-(\d+) url={receiver.url} status=500 "
+                             r'reason="the answer was not one of 2xx" left_out=(\d+)\n')
+        made = []
+
+        def fail_one_more():
+            """Of its own stream, which is new."""
+            name = f"{self.id}-{len(made)}"
+            self.subscribe(name, type="webhook", webhook={"url": receiver.url}, wake_stream=None,
+                           pattern=f"{self.name}/{len(made)}", lease_ttl_ms=600000)
+            self.make(str(len(made)))
+            made.append(name)
+            receiver.next()
+            return [int(left_out) for _, left_out in failing.findall(self.server.stderr())]
+
+        self.assertEqual(wait_until(fail_one_more), [0])
+        first, second = wait_until(lambda: (lines := fail_one_more())[1:] and lines)
+        self.assertEqual(first, 0)
+        self.assertGreater(second, 0)
+        self.assertLessEqual(second + 2, len(made))
+
+
+class EventLog(SubscriptionTest):
+    def test_names_the_wake_stream_that_is_missing(self):
+        self.subscribe()
+        self.make("a")
+        line = (f"wake_event_failed id={self.id} wake_stream={self.wake} status=0 "
+                'reason="there is no such stream" left_out=0\n')
+        wait_until(lambda: line in self.server.stderr())
 
 
 class Operator(SubscriptionTest):
