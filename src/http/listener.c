@@ -47,6 +47,14 @@ static bool split(const char *address, char host[HOST_SIZE_MAX], char port[PORT_
     return true;
 }
 
+bool sl_listener_is_address(const char *address)
+{
+    char host[HOST_SIZE_MAX];
+    char port[PORT_SIZE_MAX];
+
+    return split(address, host, port);
+}
+
 static bool set_option(int fd, int level, int option, int value)
 {
     return setsockopt(fd, level, option, &value, sizeof value) == 0;

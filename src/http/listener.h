@@ -20,6 +20,8 @@ enum {
     SL_LISTENER_URL_SIZE_MAX = 80, /* bytes of "http://[v6 address]:port" with its NUL */
 };
 
+/* Has it the form of an address and a port? Nobody is asked what a name means. */
+bool sl_listener_is_address(const char *address);
 /*
  * Opens `count` sockets and writes the URL with the real port. False: logged; nothing is open.
  */

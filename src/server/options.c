@@ -1,6 +1,8 @@
 #include "server/options.h"
 
 #include <inttypes.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/listener.h"
 #include "journal/vfs.h"
 #include "protocol/ascii.h"
 #include "protocol/number.h"
@@ -20,15 +23,15 @@ enum {
 
 /* How a value is read, and where it goes. */
 enum type {
-    TYPE_FLAG,      /* bool: true, false, 1 or 0; alone on the command line */
-    TYPE_ADDRESS,   /* one or more, between commas or repeated: addresses */
-    TYPE_CONFIG,    /* char *: not in the file itself */
-    TYPE_TEXT,      /* char * */
-    TYPE_DIRECTORY, /* char *: not empty */
-    TYPE_ROOT,      /* char *: absolute path, no slash at its end */
-    TYPE_URL,       /* char *: http or https, no slash at its end */
-    TYPE_UNSIGNED,  /* unsigned */
-    TYPE_NUMBER,    /* uint64_t */
+    TYPE_FLAG,         /* bool: true, false, 1 or 0; alone on the command line */
+    TYPE_ADDRESS,      /* one or more, between commas or repeated: addresses */
+    TYPE_CONFIG,       /* char *: not in the file itself */
+    TYPE_CERTIFICATES, /* char *: a file of them, or empty */
+    TYPE_DIRECTORY,    /* char *: not empty */
+    TYPE_ROOT,         /* char *: absolute path, no slash at its end */
+    TYPE_URL,          /* char *: http or https, no slash at its end */
+    TYPE_UNSIGNED,     /* unsigned */
+    TYPE_NUMBER,       /* uint64_t */
 };
 
 #define AT(member) offsetof(struct sl_server_options, member)
@@ -104,7 +107,7 @@ static const struct option {
       "READERS", "more long-polls and SSE responses are refused" },
     { "allow-local-webhooks", TYPE_FLAG, AT(hooks.allow_local_webhooks), "false", 0, 0, "",
       "webhooks may go to this machine, and by http; for development" },
-    { "webhook-ca-file", TYPE_TEXT, AT(webhook_ca_file), "", 0, 0, "FILE",
+    { "webhook-ca-file", TYPE_CERTIFICATES, AT(webhook_ca_file), "", 0, 0, "FILE",
       "certificates that receivers of webhooks are checked by; default: those of the system" },
     { "webhook-timeout-ms", TYPE_UNSIGNED, AT(hooks.delivery_timeout_ms), "30000", 100, 600000,
       "MS", "a receiver that has not answered a webhook by then has failed" },
@@ -158,15 +161,31 @@ static void clear_addresses(struct sl_server_options *options)
 /* "a, b" is two addresses. */
 static const char *add_addresses(struct sl_server_options *options, struct sl_bytes value)
 {
+    static const char allowed[] = "ADDRESS:PORT, for instance 127.0.0.1:4437 or [::1]:4437";
+
     while (value.size != 0) {
         struct sl_bytes address = sl_ascii_trim(sl_ascii_cut(&value, ','));
-        if (address.size == 0)
-            return "ADDRESS:PORT";
         if (options->address_count == SL_FRONT_ADDRESSES_MAX)
             return "at most 16 addresses";
-        options->addresses[options->address_count++] = copy_text(address);
+        options->addresses[options->address_count] = copy_text(address);
+        if (!sl_listener_is_address(options->addresses[options->address_count++]))
+            return allowed;
     }
-    return options->address_count == 0 ? "ADDRESS:PORT" : NULL;
+    return options->address_count == 0 ? allowed : NULL;
+}
+
+/* Who sends webhooks reads it again, and would refuse every receiver if it could not. */
+static bool is_certificates(struct sl_bytes value)
+{
+    if (value.size == 0)
+        return true;
+    char *name = copy_text(value);
+    X509_STORE *store = X509_STORE_new();
+    bool is_loaded = store != NULL && X509_STORE_load_locations(store, name, NULL) == 1;
+    ERR_clear_error();
+    X509_STORE_free(store);
+    sl_memory_free(name);
+    return is_loaded;
 }
 
 static bool is_path(struct sl_bytes value)
@@ -227,8 +246,11 @@ static const char *set(struct sl_server_options *options, const struct option *o
         if (value.size == 0)
             return "the name of a directory";
         break;
+    case TYPE_CERTIFICATES:
+        if (!is_certificates(value))
+            return "a file of certificates (PEM) that can be read";
+        break;
     case TYPE_CONFIG:
-    case TYPE_TEXT:
         break;
     case TYPE_UNSIGNED:
     case TYPE_NUMBER:

@@ -55,6 +55,17 @@ class Options : public ::testing::Test
     std::string file_;
 };
 
+/* Signed by itself. */
+constexpr char kCertificate[] = "-----BEGIN CERTIFICATE-----\n"
+                                "MIIBLjCB4aADAgECAhQaDRLSVVfwJbA7EetPL6Mz+5+mRzAFBgMrZXAwDDEKMAgG\n"
+                                "A1UEAwwBYTAgFw0yNjExMjYxMDA4MTVaGA8yMTI2MTEwMjEwMDgxNVowDDEKMAgG\n"
+                                "A1UEAwwBYTAqMAUGAytlcAMhAD+0fMcnN1iCnvZFvz6Cp6aTB3XyWVJ1R6Reh9wD\n"
+                                "ML34o1MwUTAdBgNVHQ4EFgQU7ck1bDtFSMnpGTpIldI1L8BsG0MwHwYDVR0jBBgw\n"
+                                "FoAU7ck1bDtFSMnpGTpIldI1L8BsG0MwDwYDVR0TAQH/BAUwAwEB/zAFBgMrZXAD\n"
+                                "QQBH0HpqfMsnfdPiRjC/Wpxr+P1AOhWn8k3p4Z+lFMq1sek7g/4Ygutl5kT4ioek\n"
+                                "PeH50JpHmrmLi1k6qI4IuHUE\n"
+                                "-----END CERTIFICATE-----\n";
+
 } // namespace
 
 TEST_F(Options, HaveDefaults)
@@ -148,8 +159,35 @@ TEST_F(Options, ListenOnAFewAddressesOnly)
     EXPECT_TRUE(Init(arguments)) << Problem();
     arguments.push_back(arguments[0]);
     EXPECT_FALSE(Init(arguments));
-    EXPECT_FALSE(Init({ "--listen", "" }));
-    EXPECT_FALSE(Init({ "--listen", "1.1.1.1:1,,2.2.2.2:2" }));
+}
+
+TEST_F(Options, ListenOnAddressesWithAPortOnly)
+{
+    for (const char *good : { ":0", "[::1]:65535", "localhost:0", "1.1.1.1:1, 2.2.2.2:2" })
+        EXPECT_TRUE(Init({ "--listen", good })) << Problem();
+    for (const char *bad : { "", "4571", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:1",
+                             "[::1]", "1.1.1.1:1,,2.2.2.2:2", "1.1.1.1:1,2" }) {
+        EXPECT_FALSE(Init({ "--listen", bad })) << bad;
+        EXPECT_EQ("--listen: \"" + std::string(bad) +
+                      "\" is not ADDRESS:PORT, for instance 127.0.0.1:4437 or [::1]:4437",
+                  Problem());
+    }
+}
+
+TEST_F(Options, TakeCertificatesOnlyFromAFileThatHasThem)
+{
+    const std::string option = "--webhook-ca-file";
+    EXPECT_TRUE(Init({ option, "" })) << Problem();
+    EXPECT_EQ(nullptr, options_.hooks.ca_file);
+    EXPECT_TRUE(Init({ option, File(kCertificate) })) << Problem();
+    EXPECT_EQ(file_, options_.hooks.ca_file);
+    for (const char *text : { "", "no certificate\n" })
+        EXPECT_FALSE(Init({ option, File(text) })) << text;
+    EXPECT_FALSE(Init({ option, ::testing::TempDir() })) << "a directory";
+    EXPECT_FALSE(Init({ option, "/nowhere/at/all" }));
+    EXPECT_EQ("--webhook-ca-file: \"/nowhere/at/all\" is not a file of certificates (PEM) that "
+              "can be read",
+              Problem());
 }
 
 TEST_F(Options, StayInTheirRange)
