@@ -415,6 +415,11 @@ enum sl_err sli_hooks_load(struct sl_hooks *hooks)
     if (err != SL_OK)
         return err;
     resume_all(hooks);
+    if (sl_keys_are_new(hooks->keys))
+        sl_log(SL_LOG_WARN, "hooks", "keys_made",
+               "kid=%s subscriptions=%zu reason=\"there were no keys, but there are subscriptions: "
+               "their tokens end, and receivers have to learn the new key\"",
+               sl_keys_id(hooks->keys), hooks->registry.subscriptions.count);
     sl_log(SL_LOG_INFO, "hooks", "loaded", "subscriptions=%zu links=%zu",
            hooks->registry.subscriptions.count, hooks->registry.cursor_count);
     return SL_OK;

@@ -71,15 +71,23 @@ static void on_put_again(struct sl_hooks *hooks, struct sli_hook *hook,
         sli_hooks_answer(request, SL_ERR_SUBSCRIPTION_ALREADY_EXISTS);
 }
 
+/* NULL: webhooks may go there. */
+static const char *judge_url(const struct sl_hooks *hooks, struct sl_bytes text)
+{
+    struct sl_webhook_url url;
+    const char *wrong = sl_webhook_url_parse(text, hooks->setup.allow_local_webhooks, &url);
+    if (wrong != NULL && sl_webhook_url_parse(text, true, &url) == NULL)
+        return "the URL is one of this machine: start the server with --allow-local-webhooks to "
+               "use it, for development";
+    return wrong;
+}
+
 /* NULL with an answer: it may not be made. */
 static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *request)
 {
-    struct sl_webhook_url url;
     struct sl_glob *glob = NULL;
     const struct sl_control_body *body = &request->body;
-    const char *wrong =
-        body->is_webhook ? sl_webhook_url_parse(body->url, hooks->setup.allow_local_webhooks, &url)
-                         : NULL;
+    const char *wrong = body->is_webhook ? judge_url(hooks, body->url) : NULL;
     if (wrong != NULL) {
         refuse(request, SL_ERR_WEBHOOK_URL_REJECTED, wrong);
         return NULL;
@@ -188,6 +196,9 @@ static void on_claim(struct sl_hooks *hooks, struct sli_hook *hook,
         sli_hook_make_token(hooks, hook, token);
         sl_subscription_append_claim(subscription, sl_bytes(token, sizeof(token)), &request->text);
     } else if (err == SL_ERR_ALREADY_CLAIMED) {
+        if (sl_bytes_equal(request->body.worker, sl_buffer_bytes(&subscription->worker)))
+            request->message = "a worker of this name holds the lease: it ends when that one is "
+                               "done, releases it, or lets it run out";
         sl_buffer_append_text(&request->text, "\"current_holder\":");
         sl_json_append_string(&request->text, sl_buffer_bytes(&subscription->worker));
         sl_buffer_printf(&request->text, ",\"generation\":%" PRIu64, subscription->generation);
@@ -197,7 +208,7 @@ static void on_claim(struct sl_hooks *hooks, struct sli_hook *hook,
 
 /* May whoever shows this token speak for the current wake? */
 static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *hook,
-                               const struct sl_hooks_request *request)
+                               struct sl_hooks_request *request)
 {
     const struct sl_subscription *subscription = &hook->subscription;
     struct sl_token token;
@@ -205,37 +216,50 @@ static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *ho
                         request->token, &token) ||
         token.incarnation != subscription->incarnation)
         return SL_ERR_TOKEN_INVALID;
+    if (request->body.wake_id.size == 0 || !request->body.has_generation) {
+        request->message = "wake_id and generation are needed";
+        return SL_ERR_INVALID_REQUEST;
+    }
     enum sl_err err = sl_subscription_check_wake(subscription, token.generation, &request->body);
     if (err == SL_OK && sl_subscription_lease_is_over(subscription, hooks->now.running_ms))
         err = SL_ERR_TOKEN_EXPIRED;
     return err;
 }
 
-/* The cursor that an ack moves; NULL: it cannot. */
+/* The cursor that an ack moves; NULL: *wrong says why it cannot. */
 static struct sl_cursor *find_acked(const struct sl_hooks *hooks, const struct sli_hook *hook,
-                                    const struct sl_ack *ack)
+                                    const struct sl_ack *ack, const char **wrong)
 {
     struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, ack->stream);
     struct sl_cursor *cursor =
         stream == NULL ? NULL : sl_subscription_find(&hook->subscription, stream);
-    bool may_move = cursor != NULL && cursor->is_placed && ack->has_offset &&
-                    (int64_t)ack->offset >= cursor->acked && ack->offset <= stream->tail;
-    return may_move ? cursor : NULL;
+    if (cursor == NULL || !cursor->is_placed)
+        *wrong = "a stream of the acks is not linked by the subscription";
+    else if (!ack->has_offset)
+        *wrong = "an offset of the acks is not one that a stream can have";
+    else if ((int64_t)ack->offset < cursor->acked)
+        *wrong = "an offset of the acks is before what was acked already";
+    else if (ack->offset > stream->tail)
+        *wrong = "an offset of the acks is beyond the end of its stream";
+    else
+        return cursor;
+    return NULL;
 }
 
-/* All of them or none. */
-static bool apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
-                       const struct sl_control_body *body)
+/* All of them or none. NULL: all; else why not. */
+static const char *apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
+                              const struct sl_control_body *body)
 {
+    const char *wrong;
     for (size_t i = 0; i < body->ack_count; i++)
-        if (find_acked(hooks, hook, &body->acks[i]) == NULL)
-            return false;
+        if (find_acked(hooks, hook, &body->acks[i], &wrong) == NULL)
+            return wrong;
     for (size_t i = 0; i < body->ack_count; i++) {
-        struct sl_cursor *cursor = find_acked(hooks, hook, &body->acks[i]);
+        struct sl_cursor *cursor = find_acked(hooks, hook, &body->acks[i], &wrong);
         if (cursor != NULL) /* two acks of one stream: the later one may be below the first */
             sl_cursor_ack(cursor, body->acks[i].offset);
     }
-    return true;
+    return NULL;
 }
 
 /* Will streams have unread bytes after these acks, whatever is not known yet? */
@@ -264,9 +288,10 @@ static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hook
         sli_hooks_await_settled(hooks, request);
         return;
     }
-    if (!releases && !apply_acks(hooks, hook, &request->body)) {
+    const char *wrong = releases ? NULL : apply_acks(hooks, hook, &request->body);
+    if (wrong != NULL) {
         if (request->is_settled)
-            sli_hooks_answer(request, SL_ERR_INVALID_OFFSET);
+            refuse(request, SL_ERR_INVALID_OFFSET, wrong);
         else
             sli_hooks_await_settled(hooks, request);
         return;

@@ -52,6 +52,7 @@ struct sl_keys {
     struct content content;
     EVP_PKEY *pair;          /* owned: the active key */
     struct known_key active; /* its public half */
+    bool is_new;             /* made when it was opened */
     char id[SL_KEYS_ID_SIZE];
 };
 
@@ -187,10 +188,12 @@ static enum sl_err load_open(struct sl_keys *keys, struct sl_file *file)
     return SL_OK;
 }
 
-static void make_new(struct content *content)
+static void make_new(struct sl_keys *keys)
 {
+    struct content *content = &keys->content;
     sl_random_bytes(content->token_secret, sizeof(content->token_secret));
     sl_random_bytes(content->seed, sizeof(content->seed));
+    keys->is_new = true;
 }
 
 /* Errors: as of sl_keys_read(). */
@@ -216,7 +219,7 @@ static enum sl_err load_or_make(struct sl_keys *keys)
 {
     enum sl_err err = load(keys);
     if (err == SL_ERR_NOT_FOUND) {
-        make_new(&keys->content);
+        make_new(keys);
         return store(keys, &keys->content);
     }
     if (err != SL_OK)
@@ -288,7 +291,7 @@ enum sl_err sl_keys_open(const struct sl_vfs *vfs, const char *directory, struct
     struct sl_keys *opened = create(vfs, directory);
     enum sl_err err = SL_OK;
     if (directory == NULL)
-        make_new(&opened->content);
+        make_new(opened);
     else
         err = load_or_make(opened);
     return finish(&opened, err, keys);
@@ -310,6 +313,11 @@ void sl_keys_close(struct sl_keys **keys)
     sl_memory_free(closed->directory);
     OPENSSL_cleanse(closed, sizeof(*closed));
     sl_memory_free(closed);
+}
+
+bool sl_keys_are_new(const struct sl_keys *keys)
+{
+    return keys->is_new;
 }
 
 const char *sl_keys_id(const struct sl_keys *keys)

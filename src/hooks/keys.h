@@ -56,6 +56,9 @@ SL_NODISCARD enum sl_err sl_keys_read(const struct sl_vfs *vfs, const char *dire
 /* Wipes the secrets from memory. */
 void sl_keys_close(struct sl_keys **keys);
 
+/* Were they made by sl_keys_open()? Then no token that was told before is valid. */
+bool sl_keys_are_new(const struct sl_keys *keys);
+
 /* The `kid` of the active key: its thumbprint (RFC 7638). Valid until it is rotated. */
 const char *sl_keys_id(const struct sl_keys *keys);
 

@@ -225,8 +225,10 @@ static enum sl_err read_request(struct control *control, const struct route *rou
     struct sl_hooks_request *request = &control->request;
 
     *message = NULL;
-    if (route->needs_token && !read_token(control))
+    if (route->needs_token && !read_token(control)) {
+        *message = sl_problem_of(SL_ERR_TOKEN_INVALID)->detail;
         return SL_ERR_TOKEN_INVALID;
+    }
     if (route->action == SL_HOOKS_REMOVE)
         read_stream(control, raw_stream);
     sl_base_url_append(exchange, &control->root);
@@ -350,10 +352,14 @@ void sl_control_request_list(struct sl_exchange *exchange, struct sl_bytes query
                       memcmp(query.data, parameter, sizeof parameter - 1) == 0;
 
     exchange->operation = SL_METRIC_OPERATION_SUBSCRIPTION;
-    if (exchange->acceptor->options->hooks == NULL ||
-        (has_cursor &&
-         !sl_number_parse(sl_bytes_from(query, sizeof parameter - 1), UINT64_MAX, &cursor))) {
+    if (exchange->acceptor->options->hooks == NULL) {
         answer_not_there(exchange);
+        return;
+    }
+    if (has_cursor &&
+        !sl_number_parse(sl_bytes_from(query, sizeof parameter - 1), UINT64_MAX, &cursor)) {
+        answer_error(exchange, SL_ERR_INVALID_REQUEST,
+                     "cursor must be next_cursor of the page before", sl_bytes(NULL, 0), NULL);
         return;
     }
     struct control *control = create(exchange, SL_HOOKS_LIST);

@@ -175,11 +175,11 @@ static void answer(struct sl_exchange *exchange, enum sl_method method, const st
         answer_method_not_allowed(exchange, STREAM_METHODS);
     else if (err != SL_OK)
         sl_reply_problem(exchange, err);
-    else if (sl_admin_is_path(exchange->path) && !is_get)
+    else if (!is_get && (sl_admin_is_path(exchange->path) || sl_control_is_list(exchange->path)))
         answer_method_not_allowed(exchange, ADMIN_METHODS);
     else if (sl_admin_is_path(exchange->path))
         sl_admin_answer(exchange);
-    else if (is_get && sl_control_is_list(exchange->path))
+    else if (sl_control_is_list(exchange->path))
         sl_control_request_list(exchange, target->query);
     else
         sl_reply_problem(exchange, SL_ERR_UNKNOWN_PATH);

@@ -78,16 +78,29 @@ static struct sl_bytes cut_slashes(struct sl_bytes path)
     return path;
 }
 
-/* The name of the stream at this path; empty: there can be none. */
-static struct sl_bytes name_of(struct reader *reader, struct sl_bytes path)
+/* The name of the stream at this path, empty with an error: there can be none. */
+static enum sl_err find_name(struct reader *reader, struct sl_bytes path, struct sl_bytes *found)
 {
     struct sl_buffer *text = &reader->body->text;
     char name[SL_NAME_SIZE_MAX];
     size_t size, start = text->size;
-    if (sl_stream_name_parse(cut_slashes(path), name, &size) != SL_OK)
-        return sl_bytes(NULL, 0);
+    enum sl_err err = sl_stream_name_parse(cut_slashes(path), name, &size);
+    *found = sl_bytes(NULL, 0);
+    if (err != SL_OK)
+        return err;
     sl_buffer_append(text, name, size);
-    return keep(reader, start);
+    *found = keep(reader, start);
+    return SL_OK;
+}
+
+/* The same, and there has to be one. */
+static struct sl_bytes name_of(struct reader *reader, struct sl_bytes path, const char *what)
+{
+    struct sl_bytes name;
+    enum sl_err err = find_name(reader, path, &name);
+    if (err != SL_OK)
+        refuse(reader, err == SL_ERR_RESERVED_NAME ? "names at and below __ds are reserved" : what);
+    return name;
 }
 
 /* ---- lists ---- */
@@ -135,12 +148,8 @@ static void read_streams(struct reader *reader)
         return;
     }
     body->streams = sl_memory_alloc(count_elements(array) * sizeof(body->streams[0]));
-    for (struct sl_bytes rest = sl_json_elements(array); sl_json_next(&rest, &value);) {
-        struct sl_bytes name = name_of(reader, decode(reader, value, what));
-        if (name.size == 0)
-            refuse(reader, what);
-        body->streams[body->stream_count++] = name;
-    }
+    for (struct sl_bytes rest = sl_json_elements(array); sl_json_next(&rest, &value);)
+        body->streams[body->stream_count++] = name_of(reader, decode(reader, value, what), what);
     sort_streams(body);
 }
 
@@ -154,7 +163,7 @@ static void read_ack(struct reader *reader, struct sl_bytes value, struct sl_ack
         refuse(reader, what);
         return;
     }
-    ack->stream = name_of(reader, decode(reader, stream, what));
+    (void)find_name(reader, decode(reader, stream, what), &ack->stream);
     ack->has_offset = sl_offset_parse(decode(reader, offset, what), &ack->offset);
 }
 
@@ -201,9 +210,7 @@ static void read_delivery(struct reader *reader)
             refuse(reader, "pull-wake subscriptions need wake_stream");
         return;
     }
-    body->wake_stream = name_of(reader, wake);
-    if (body->wake_stream.size == 0)
-        refuse(reader, no_wake);
+    body->wake_stream = name_of(reader, wake, no_wake);
 }
 
 static void read_lease(struct reader *reader)
@@ -307,7 +314,8 @@ static enum sl_err read_body(struct sl_bytes json, struct sl_control_body *body,
 static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, const char **what,
                          void (*read)(struct reader *reader))
 {
-    *what = NULL;
+    SL_STATIC_ASSERT(SL_CONTROL_BODY_SIZE_MAX == 4194304, "what is said to the client");
+    *what = "the body may have at most 4194304 bytes";
     if (json.size > SL_CONTROL_BODY_SIZE_MAX)
         return SL_ERR_PAYLOAD_TOO_LARGE;
     return read_body(json, body, what, read);

@@ -62,7 +62,7 @@ struct sl_control_body {
 
 /*
  * Each fills a body that is all zero, and which is to be deinitialised in any case.
- * Errors: INVALID_REQUEST with *what saying in static text what is wrong; PAYLOAD_TOO_LARGE.
+ * Errors: INVALID_REQUEST, PAYLOAD_TOO_LARGE; *what says in static text what is wrong.
  */
 SL_NODISCARD enum sl_err sl_control_parse_subscription(struct sl_bytes json,
                                                        struct sl_control_body *body,

@@ -29,9 +29,16 @@ _Static_assert(SL_KEYS_RETIRED_MAX == 7 && SL_KEYS_RETIRED_MS == 24 * 3600 * 100
 static enum sl_exit_code judge(const char *answer, const char *path)
 {
     static const char ok[] = "ok ", many[] = "error OVERLOADED ";
+    if (strncmp(answer, many, strlen(many)) == 0) {
+        sl_tool_complain("%s: %s, or stop the server, remove %s/" SL_STORE_KEYS_NAME
+                         " and start it again: that makes a new key, drops all others, and ends "
+                         "all tokens",
+                         path, answer + strlen(many), path);
+        return SL_EXIT_USAGE;
+    }
     if (strncmp(answer, ok, strlen(ok)) != 0) {
         sl_control_complain(path, answer);
-        return strncmp(answer, many, strlen(many)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
+        return SL_EXIT_STORAGE_FAILED;
     }
     sl_tool_print("webhooks are signed with the new key %s; the key before it stays in "
                   "__ds/jwks.json for 24 hours\n",

@@ -122,9 +122,25 @@ class Rotation(KeysTest):
         for _ in range(RETIRED_MAX):
             ids.insert(0, self.rotate())
         self.sluice("rotate-keys", self.sample, expected=1)
-        self.assertIn("OVERLOADED as many keys as may be", self.errors)
+        self.assertIn("as many keys as may be were retired within 24 hours: wait, or stop the "
+                      f"server, remove {self.sample}/KEYS", self.errors)
+        self.assertNotIn("the log of the server", self.errors)
         self.assertEqual(self.kids(client), ids)
         server.stop()
+
+    def test_is_said_when_keys_were_lost_and_somebody_needs_them(self):
+        for is_needed in (False, True):
+            self.file.unlink()
+            server = self.start()
+            self.assertEqual("keys_made" in server.stderr(), is_needed, server.stderr())
+            client = self.client(server)
+            if is_needed:
+                kid, = self.kids(client)
+                self.assertIn(f"warn hooks keys_made kid={kid} subscriptions=1 ", server.stderr())
+            self.subscribe(client, type="pull-wake", wake_stream="wake")
+            server.crash()
+            self.assertEqual(server.stderr().count("keys_made"), is_needed)
+            server.stop()
 
 
 class Backup(KeysTest):

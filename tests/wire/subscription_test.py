@@ -342,6 +342,10 @@ class PullWake(SubscriptionTest):
         error = self.assertError(self.control("POST", "/claim", {"worker": "w-2"}), 409,
                                  "ALREADY_CLAIMED")
         self.assertEqual((error["current_holder"], error["generation"]), ("w-1", 1))
+        self.assertEqual(error["message"], "another worker holds the lease")
+        error = self.assertError(self.control("POST", "/claim", {"worker": "w-1"}), 409,
+                                 "ALREADY_CLAIMED")
+        self.assertIn("a worker of this name holds the lease", error["message"])
         self.assertStatus(self.report("release", wake), 204)
         again = self.claim("w-2")
         self.assertEqual(again["generation"], 2)
@@ -353,14 +357,18 @@ class PullWake(SubscriptionTest):
         self.make("b", b"abc")
         wake = self.claim()
         a, b = f"{self.name}/a", f"{self.name}/b"
-        for wrong in ({b: "-1"}, {b: token(4)}, {"c": token(1)}, {b: "x"}, {b: "now"}):
+        for wrong, why in (({b: "-1"}, "can have"), ({b: token(4)}, "beyond the end"),
+                           ({"c": token(1)}, "not linked"), ({"__ds/c": token(1)}, "not linked"),
+                           ({b: "x"}, "can have"), ({b: "now"}, "can have")):
             response = self.report("ack", wake, {a: token(2), **wrong})
-            self.assertError(response, 409, "INVALID_OFFSET")
+            error = self.assertError(response, 409, "INVALID_OFFSET")
+            self.assertIn(why, error["message"])
             self.assertEqual(self.cursors(), {a: "-1", b: "-1"})
         response = self.report("ack", wake, {a: token(2), b: token(3)})
         self.assertEqual(response.json(), {"ok": True, "next_wake": False})
         self.assertEqual(self.cursors(), {a: token(2), b: token(3)})
-        self.assertError(self.report("ack", wake, {a: token(1)}), 409, "INVALID_OFFSET")
+        error = self.assertError(self.report("ack", wake, {a: token(1)}), 409, "INVALID_OFFSET")
+        self.assertIn("before what was acked", error["message"])
         self.assertStatus(self.report("ack", wake, {a: token(2)}), 200)
         response = self.report("ack", wake, {}, done=True)
         self.assertEqual(response.json(), {"ok": True, "next_wake": True})
@@ -383,7 +391,9 @@ class PullWake(SubscriptionTest):
             path = self.url("/" + action)
             for headers in (JSON, {**JSON, "Authorization": "Basic x"},
                             {**JSON, "Authorization": "Bearer "}):
-                self.assertError(self.http("POST", path, headers, body), 401, "TOKEN_INVALID")
+                response = self.http("POST", path, headers, body)
+                error = self.assertError(response, 401, "TOKEN_INVALID")
+                self.assertIn("Authorization: Bearer", error["message"])
             bearer = {**JSON, "Authorization": "Bearer x"}
             self.assertError(self.http("POST", path, bearer, body), 400, "INVALID_REQUEST")
             missing = self.url("/" + action, "none")
@@ -391,7 +401,10 @@ class PullWake(SubscriptionTest):
                              "SUBSCRIPTION_NOT_FOUND")
             self.assertError(self.http("POST", path, bearer, b"{}"), 401, "TOKEN_INVALID")
             good = {**JSON, "Authorization": f"bearer {wake['token']}"}
-            self.assertError(self.http("POST", path, good, b"{}"), 409, "FENCED")
+            for incomplete in (b"{}", b'{"generation":1}', b'{"wake_id":"w_0"}'):
+                error = self.assertError(self.http("POST", path, good, incomplete), 400,
+                                         "INVALID_REQUEST")
+                self.assertEqual(error["message"], "wake_id and generation are needed")
         flipped = wake["token"][:-2] + ("AA" if wake["token"][-2:] != "AA" else "BB")
         self.assertError(self.report("ack", wake, {}, bearer=flipped), 401, "TOKEN_INVALID")
 
@@ -653,7 +666,27 @@ class Operator(SubscriptionTest):
         for name in names:
             self.control("DELETE", subscription=name)
         wait_until(lambda: self.metric("sluice_subscriptions_pending") == 0)
-        self.assertStatus(self.http("GET", "/subscriptions?cursor=x"), 404)
+
+    def test_is_told_what_is_wrong_with_the_request_for_a_list(self):
+        error = self.assertError(self.http("GET", "/subscriptions?cursor=x"), 400,
+                                 "INVALID_REQUEST")
+        self.assertIn("cursor", error["message"])
+        response = self.http("POST", "/subscriptions", JSON, b"{}")
+        self.assertStatus(response, 405)
+        self.assertEqual(response["allow"], "GET, HEAD, OPTIONS")
+        self.assertStatus(self.http("HEAD", "/subscriptions"), 200)
+
+
+class PublicOnly(SubscriptionTest):
+    options = ()
+
+    def test_names_the_option_for_webhooks_to_this_machine(self):
+        for url, is_local in (("http://localhost:1/", True), ("http://127.0.0.1/hook", True),
+                              ("https://[::1]:8443/", True), ("http://example.com/", False),
+                              ("https://10.0.0.1/", False)):
+            body = {"type": "webhook", "pattern": "a", "webhook": {"url": url}}
+            error = self.assertError(self.control("PUT", body=body), 400, "WEBHOOK_URL_REJECTED")
+            self.assertEqual("--allow-local-webhooks" in error["message"], is_local, error)
 
 
 class Limits(SubscriptionTest):
