@@ -154,6 +154,19 @@ static int on_array_end(void *reading)
     return end(reading, ']');
 }
 
+/* Where yajl has its value, it takes the beginning of a token behind it, too; in an array it does not.
+ */
+static bool is_whole(struct sl_bytes text)
+{
+    yajl_handle parser = yajl_alloc(NULL, NULL, NULL);
+    bool whole = yajl_parse(parser, (const unsigned char *)"[", 1) == yajl_status_ok &&
+                 yajl_parse(parser, text.data, text.size) == yajl_status_ok &&
+                 yajl_parse(parser, (const unsigned char *)"]", 1) == yajl_status_ok &&
+                 yajl_complete_parse(parser) == yajl_status_ok;
+    yajl_free(parser);
+    return whole;
+}
+
 /* False: yajl does not take it. */
 static bool read_text(struct sl_bytes text, struct reading *reading)
 {
@@ -163,7 +176,7 @@ static bool read_text(struct sl_bytes text, struct reading *reading)
     *reading = (struct reading){ .depth = 0 };
     yajl_handle parser = yajl_alloc(&callbacks, NULL, reading);
     bool good = yajl_parse(parser, text.data, text.size) == yajl_status_ok &&
-                yajl_complete_parse(parser) == yajl_status_ok;
+                yajl_complete_parse(parser) == yajl_status_ok && is_whole(text);
     yajl_free(parser);
     return good;
 }
