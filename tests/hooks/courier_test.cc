@@ -575,6 +575,7 @@ TEST_F(Courier, DeliversPastAReceiverThatHangs)
     EXPECT_EQ(Started(stuck), 2u);
     EXPECT_EQ(hanging.requests().size(), 2u);
     EXPECT_EQ(posts.back().results[0], "204 ");
+    TearDownCourier(); /* before the deliveries that it has not done */
 }
 
 /* Of 8 places the first one holds 4, the second one 2, the third one 1, and 1 is left. */
@@ -598,6 +599,7 @@ TEST_F(Courier, DeliversPastSeveralReceiversThatHang)
     for (const std::list<Post> &posts : stuck)
         started += Started(posts);
     EXPECT_EQ(started, 7u);
+    TearDownCourier(); /* before the deliveries that it has not done */
 }
 
 TEST_F(Courier, ReceiversTakeTurns)
@@ -630,6 +632,7 @@ TEST_F(Courier, AReceiverIsItsHostInAnyCaseAndItsPort)
     EXPECT_EQ(same.started, 0u);
     EXPECT_EQ(Deliver(good.Url("http://localhost")), "204 ");
     EXPECT_EQ(same.started, 0u);
+    TearDownCourier(); /* before the deliveries that it has not done */
 }
 
 TEST_F(Courier, WhatIsCancelledGivesItsShareBack)
@@ -648,6 +651,7 @@ TEST_F(Courier, WhatIsCancelledGivesItsShareBack)
     RunOnce();
     EXPECT_EQ(Started(posts), 2u);
     EXPECT_EQ(posts.back().started, 0u);
+    TearDownCourier(); /* before the deliveries that it has not done */
 }
 
 /* ---- cancelling, and the end --------------------------------------------------------------- */
