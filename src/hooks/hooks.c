@@ -213,6 +213,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     sl_link_init(&made->poll.now);
     sl_link_init(&made->poll.next);
     sl_registry_init(&made->registry); /* what is kept is read, however much it is */
+    made->registry.subscription_size = sizeof(struct sli_hook);
     read_clocks(made);
     sl_timer_wheel_init(&made->wheel, made->now.running_ms);
     const struct sl_vfs *vfs = setup->vfs == NULL ? sl_vfs_posix() : setup->vfs;

@@ -107,9 +107,9 @@ static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *re
     hook->subscription.created_at_ms = hooks->now.wall_ms;
     sl_buffer_append_bytes(&hook->subscription.root, request->root);
     body = &hook->subscription.config;
-    enum sl_err err =
-        sl_registry_check_room(&hooks->registry, sl_registry_size_of(&hook->subscription),
-                               body->streams, body->stream_count);
+    enum sl_err err = sl_registry_check_room(
+        &hooks->registry, sl_registry_size_of(&hooks->registry, &hook->subscription), body->streams,
+        body->stream_count);
     if (err == SL_OK) {
         sli_hooks_add(hooks, hook);
         return hook;

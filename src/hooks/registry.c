@@ -15,7 +15,11 @@ struct group {
 
 void sl_registry_init(struct sl_registry *registry)
 {
-    *registry = (struct sl_registry){ .cursors_max = SIZE_MAX, .bytes_max = SIZE_MAX };
+    *registry = (struct sl_registry){
+        .subscription_size = sizeof(struct sl_subscription),
+        .cursors_max = SIZE_MAX,
+        .bytes_max = SIZE_MAX,
+    };
     sl_random_bytes(&registry->key, sizeof(registry->key));
     sl_link_init(&registry->pending);
 }
@@ -155,10 +159,11 @@ void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **s
 }
 
 /* A pattern is counted as if no other one began as it does. */
-size_t sl_registry_size_of(const struct sl_subscription *subscription)
+size_t sl_registry_size_of(const struct sl_registry *registry,
+                           const struct sl_subscription *subscription)
 {
     const struct sl_control_body *config = &subscription->config;
-    size_t size = sl_memory_usable(subscription) + config->text.capacity +
+    size_t size = registry->subscription_size + config->text.capacity +
                   config->stream_count * sizeof(config->streams[0]) + subscription->id.capacity +
                   subscription->root.capacity + subscription->worker.capacity +
                   subscription->unlinked.capacity;
@@ -171,7 +176,7 @@ size_t sl_registry_size_of(const struct sl_subscription *subscription)
 void sl_registry_note_size(struct sl_registry *registry, struct sl_subscription *subscription)
 {
     registry->bytes -= subscription->counted_bytes;
-    subscription->counted_bytes = sl_registry_size_of(subscription);
+    subscription->counted_bytes = sl_registry_size_of(registry, subscription);
     registry->bytes += subscription->counted_bytes;
 }
 

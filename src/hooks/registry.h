@@ -25,6 +25,7 @@ struct sl_registry {
     struct sl_table patterns;      /* by prefix: see registry.c */
     struct sl_link pending;        /* of struct sl_subscription: unread bytes, oldest first */
     size_t pending_count;          /* of `pending` */
+    size_t subscription_size;      /* bytes of the object that a subscription is part of */
     size_t cursor_count;
     size_t cursors_max; /* more are refused */
     size_t bytes;       /* of subscriptions, cursors and streams, with their texts */
@@ -43,8 +44,9 @@ struct sl_subscription *sl_registry_find(const struct sl_registry *registry, str
 void sl_registry_add(struct sl_registry *registry, struct sl_subscription *subscription);
 /* Takes it out, with its cursors, and frees it. */
 void sl_registry_remove(struct sl_registry *registry, struct sl_subscription **subscription);
-/* What one that was allocated takes by itself, without its cursors. */
-size_t sl_registry_size_of(const struct sl_subscription *subscription);
+/* What one takes by itself, without its cursors. */
+size_t sl_registry_size_of(const struct sl_registry *registry,
+                           const struct sl_subscription *subscription);
 /* Counts its bytes again; after everything that may change that. */
 void sl_registry_note_size(struct sl_registry *registry, struct sl_subscription *subscription);
 /*

@@ -115,7 +115,10 @@ struct sl_bytes sl_glob_prefix(const struct sl_glob *glob)
 
 size_t sl_glob_size(const struct sl_glob *glob)
 {
-    return sl_memory_usable(glob) + sl_memory_usable(glob->text);
+    size_t size = sizeof(*glob) + glob->count * sizeof(glob->segments[0]);
+    for (unsigned i = 0; i < glob->count; i++)
+        size += glob->segments[i].text.size + 1;
+    return size;
 }
 
 /*

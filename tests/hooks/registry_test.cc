@@ -110,7 +110,7 @@ TEST_F(Registry, CountsTheBytesOfAllThatItHolds)
 {
     struct sl_subscription *a = Pattern("a", "x/*"), *b = Pattern("b", "x/*");
     size_t alone = registry_.bytes;
-    EXPECT_EQ(alone, sl_registry_size_of(a) + sl_registry_size_of(b));
+    EXPECT_EQ(alone, sl_registry_size_of(&registry_, a) + sl_registry_size_of(&registry_, b));
     Link(a, "x/1", 0, 0);
     size_t one = registry_.bytes - alone;
     struct sl_cursor *in_b = Link(b, "x/1", 0, 0);
@@ -169,7 +169,7 @@ TEST_F(Registry, KeepsNoRoomForTextsThatItDoesNotHave)
         names += "\"%C3%A4/%C3%B6\",";
     struct sl_subscription *a = Make("a", kPullWake + ("\"streams\":[" + names + "\"b\"]}"));
     EXPECT_EQ(a->config.stream_count, 2u);
-    EXPECT_LT(sl_registry_size_of(a), sizeof(struct sl_subscription) + 500);
+    EXPECT_LT(sl_registry_size_of(&registry_, a), sizeof(struct sl_subscription) + 500);
 }
 
 TEST_F(Registry, ListsThoseWithUnreadBytesOldestFirst)
