@@ -5,22 +5,22 @@
 #include "protocol/ascii.h"
 #include "protocol/stream_name.h"
 
-enum segment_kind {
-    LITERAL, /* this text */
-    ONE,     /* `*` */
-    ANY,     /* `**` */
+/* What some segments of a pattern are compared with. */
+struct literal {
+    struct sl_bytes text; /* borrowed from the glob's text */
+    uint64_t places;      /* bit i: segment i is this one */
 };
 
-struct segment {
-    enum segment_kind kind;
-    struct sl_bytes text; /* of a literal; borrowed from the glob's text */
-};
-
+/* Segments are counted without the `**`, which are properties of the places between them. */
 struct sl_glob {
-    char *text;         /* owned: the literals in canonical form, a '/' between two segments */
+    char *text;         /* owned: the literals in canonical form, a '/' between two of them */
     size_t prefix_size; /* bytes of the text up to the first wildcard, without the '/' before it */
-    unsigned count;     /* of segments */
-    struct segment segments[]; /* never two ANY in a row, which mean the same as one */
+    uint64_t ones;      /* bit i: segment i is `*` */
+    uint64_t anys;      /* bit i: a `**` is before segment i */
+    uint64_t last;      /* the bit of the last segment; 0: there is none */
+    bool is_open;       /* a `**` is at the end */
+    unsigned literal_count;
+    struct literal literals[]; /* each text once, in the order of find() */
 };
 
 static struct sl_bytes trim_slashes(struct sl_bytes text)
@@ -45,36 +45,73 @@ static size_t copy_literal(struct sl_bytes literal, char *out)
     return size;
 }
 
-static enum segment_kind kind_of(struct sl_bytes segment)
+/* Where the literal of this text is, or would be. */
+static unsigned find(const struct sl_glob *glob, struct sl_bytes text)
 {
-    if (sl_bytes_equal(segment, sl_bytes_of("*")))
-        return ONE;
-    return sl_bytes_equal(segment, sl_bytes_of("**")) ? ANY : LITERAL;
+    unsigned low = 0, high = glob->literal_count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        struct sl_bytes other = glob->literals[middle].text;
+        if (other.size < text.size ||
+            (other.size == text.size && memcmp(other.data, text.data, text.size) < 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-/* Fills text and segments from a canonical pattern; there is room for both. False: too many. */
+static bool is_at(const struct sl_glob *glob, unsigned at, struct sl_bytes text)
+{
+    return at < glob->literal_count && sl_bytes_equal(glob->literals[at].text, text);
+}
+
+static void add_literal(struct sl_glob *glob, struct sl_bytes text, uint64_t place)
+{
+    unsigned at = find(glob, text);
+    struct literal *literal = &glob->literals[at];
+    if (!is_at(glob, at, text)) {
+        memmove(literal + 1, literal, (glob->literal_count++ - at) * sizeof(*literal));
+        *literal = (struct literal){ .text = text };
+    }
+    literal->places |= place;
+}
+
+/* Fills it from a canonical pattern; there is room for that. False: too many segments. */
 static bool fill(struct sl_glob *glob, struct sl_bytes rest)
 {
     char *end = glob->text;
     bool in_prefix = true;
+    unsigned count = 0;
+    uint64_t place = 1; /* of the next segment */
     while (rest.size > 0) {
         struct sl_bytes word = sl_ascii_cut(&rest, '/');
-        struct segment *segment = &glob->segments[glob->count];
-        enum segment_kind kind = kind_of(word);
-        if (kind == ANY && glob->count > 0 && segment[-1].kind == ANY)
-            continue;
-        if (glob->count == SL_GLOB_SEGMENTS_MAX)
+        bool is_any = sl_bytes_equal(word, sl_bytes_of("**"));
+        bool is_one = sl_bytes_equal(word, sl_bytes_of("*"));
+        if (is_any && glob->is_open)
+            continue; /* as one of them */
+        if (count++ == SL_GLOB_SEGMENTS_MAX)
             return false;
-        if (glob->count++ > 0)
-            *end++ = '/';
-        size_t size = kind == LITERAL ? copy_literal(word, end) : 0;
-        *segment = (struct segment){ .kind = kind, .text = sl_bytes(end, size) };
-        end += size;
-        in_prefix = in_prefix && kind == LITERAL;
+        in_prefix = in_prefix && !is_any && !is_one;
+        glob->is_open = is_any;
+        if (is_any) {
+            glob->anys |= place;
+            continue;
+        }
+        if (is_one) {
+            glob->ones |= place;
+        } else {
+            if (end > glob->text)
+                *end++ = '/';
+            size_t size = copy_literal(word, end);
+            add_literal(glob, sl_bytes(end, size), place);
+            end += size;
+        }
         if (in_prefix)
             glob->prefix_size = (size_t)(end - glob->text);
+        glob->last = place;
+        place <<= 1;
     }
-    SL_ASSERT(glob->count > 0);
     return true;
 }
 
@@ -89,7 +126,7 @@ enum sl_err sl_glob_create(struct sl_bytes pattern, struct sl_glob **glob)
     size_t segments_max = 1;
     for (size_t i = 0; i < size && segments_max < SL_GLOB_SEGMENTS_MAX; i++)
         segments_max += canonical[i] == '/';
-    struct sl_glob *made = sl_memory_alloc(sizeof(*made) + segments_max * sizeof(struct segment));
+    struct sl_glob *made = sl_memory_alloc(sizeof(*made) + segments_max * sizeof(struct literal));
     *made = (struct sl_glob){ .text = sl_memory_alloc(size) };
     if (fill(made, sl_bytes(canonical, size)))
         *glob = made;
@@ -115,44 +152,31 @@ struct sl_bytes sl_glob_prefix(const struct sl_glob *glob)
 
 size_t sl_glob_size(const struct sl_glob *glob)
 {
-    size_t size = sizeof(*glob) + glob->count * sizeof(glob->segments[0]);
-    for (unsigned i = 0; i < glob->count; i++)
-        size += glob->segments[i].text.size + 1;
+    size_t size = sizeof(*glob) + glob->literal_count * sizeof(glob->literals[0]);
+    for (unsigned i = 0; i < glob->literal_count; i++)
+        size += glob->literals[i].text.size + 1;
     return size;
 }
 
 /*
- * The last `**` that was met takes as few segments as it can. When what follows it does not match,
- * it takes one more; the ones before it never need another try, because whatever they could take
- * this one can take as well.
+ * All ways to match are followed at once, a bit for each: a word of the name costs the search for
+ * one text, however many `**` there are.
  */
 bool sl_glob_matches(const struct sl_glob *glob, struct sl_bytes name)
 {
-    unsigned at = 0;
-    bool has_any = false;
-    unsigned after_any = 0;          /* the segment behind the last `**` */
-    struct sl_bytes any_rest = name; /* what of the name that `**` leaves to it */
-    struct sl_bytes rest = name;
-    while (rest.size > 0) {
-        const struct segment *segment = at < glob->count ? &glob->segments[at] : NULL;
-        if (segment != NULL && segment->kind == ANY) {
-            has_any = true;
-            after_any = ++at;
-            any_rest = rest;
-            continue;
-        }
-        struct sl_bytes word = sl_ascii_cut(&rest, '/');
-        if (segment != NULL && (segment->kind == ONE || sl_bytes_equal(segment->text, word))) {
-            at++;
-            continue;
-        }
-        if (!has_any)
-            return false;
-        sl_ascii_cut(&any_rest, '/');
-        rest = any_rest;
-        at = after_any;
+    uint64_t ready = 1; /* bit i: the words so far match what is before segment i */
+    bool is_match = false;
+    if (glob->last == 0)
+        return true; /* `**` alone */
+    while (name.size > 0 && ready != 0) {
+        struct sl_bytes word = sl_ascii_cut(&name, '/');
+        unsigned at = find(glob, word);
+        uint64_t places = is_at(glob, at, word) ? glob->literals[at].places : 0;
+        uint64_t hit = ready & (places | glob->ones);
+        is_match = (hit & glob->last) != 0;
+        if (is_match && glob->is_open)
+            return true;
+        ready = hit << 1 | (ready & glob->anys);
     }
-    if (at < glob->count && glob->segments[at].kind == ANY)
-        at++;
-    return at == glob->count;
+    return is_match && name.size == 0;
 }

@@ -8,7 +8,7 @@
  *          `**` any number, also none; every other segment is compared as it is, case-sensitively.
  *          `*` within a longer segment is no wildcard, and `%2A` is a literal `*` everywhere.
  * Limits   SL_NAME_SIZE_MAX bytes in canonical form, SL_GLOB_SEGMENTS_MAX segments. A match takes
- *          at most as many comparisons as the product of both numbers of segments, and no memory.
+ *          one binary search among the pattern's texts for each segment of the name, and no memory.
  */
 #ifndef SL_PROTOCOL_GLOB_H
 #define SL_PROTOCOL_GLOB_H
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 enum {
-    SL_GLOB_SEGMENTS_MAX = 64, /* bounds the work of one match */
+    SL_GLOB_SEGMENTS_MAX = 64, /* a bit of a word each */
 };
 
 struct sl_glob;
