@@ -7,12 +7,12 @@ compaction. Third start: everything that was acknowledged or shown must be there
 import random
 import re
 import shutil
-import time
 
 import preload
 import records
 from actor import FAULT_REFUSALS, USUAL_REFUSALS, Actor, NoAnswer, producer_of
 from client import Broken, Client
+from http1 import wait_until
 from model import OTHER, Judge, Model
 from process import NotReady, Process
 from verifier import Verifier, retry
@@ -23,6 +23,7 @@ TINY = ("--shards", 2, "--acceptors", 1, "--max-body-bytes", 400_000, "--wal-fil
 LARGE_BYTES = 150_000
 EXIT_WAIT_S = 10
 SPACE_WAIT_S = 10
+FULL = re.compile(rb"^sluice_shard_disk_full\{.*\} 1$", re.MULTILINE)
 WRITER, VERIFIER = 0, 1
 
 
@@ -118,13 +119,10 @@ class Round:
         """What failed before may have kept the log from being released until it was as large as it
         may get. The first flush makes room; only the metrics tell when.
         """
-        deadline = time.monotonic() + SPACE_WAIT_S
-        while re.search(rb"^sluice_shard_disk_full\{.*\} 1$", client.call("GET", "/metrics").body,
-                        re.MULTILINE):
-            if time.monotonic() > deadline:
-                self.judge.violation(OTHER, "there is no room in the log, with a disk that works")
-                return
-            time.sleep(0.01)
+        try:
+            wait_until(lambda: not FULL.search(client.call("GET", "/metrics").body), SPACE_WAIT_S)
+        except AssertionError:
+            self.judge.violation(OTHER, "there is no room in the log, with a disk that works")
 
     def third(self):
         try:
