@@ -55,7 +55,8 @@ struct sl_wal_setup {
     uint64_t frame_size_max; /* bytes of records that one frame gathers; one record may be larger,
                                 but a frame takes half a file at most */
     uint64_t size_max;       /* bytes of files from the last release on, two files at least; beyond
-                                it: DISK_FULL */
+                                it there is no room, and after seconds without a
+                                release: DISK_FULL */
     uint64_t free_bytes_min; /* of the file system; below it: DISK_FULL */
     unsigned index;          /* of the shard, for the threads' names */
     /* Called by the log's threads: after every commit, when it has failed, when space changes. */

@@ -19,10 +19,8 @@ enum {
     SPARES_WANTED = 1, /* ready at any time */
     SPARES_MAX = 4,    /* that are kept of those found at open */
     RETRY_MS = 200,    /* after a file could not be made */
-    /* So long may a frame without a place wait, and requests for it: for a failing disk, and for
-       a flush that makes room. */
-    DISK_WAIT_MS = 2000,
-    FLUSH_WAIT_MS = 5000,
+    DISK_WAIT_MS = 2000,  /* so long a frame without a place waits for a failing disk */
+    FLUSH_WAIT_MS = 5000, /* so long a log at its size waits for a flush that makes room */
     ZEROS_SIZE_BYTES = 1024 * 1024, /* of one write: the disk is not blocked for others */
     RECYCLE_SHARE = 4,              /* this part of size_max is kept in released files */
     NUMBERS_CAPACITY_MIN = 16,      /* of a list of files */
@@ -63,6 +61,7 @@ struct sl_wal_files {
     uint64_t contiguous;             /* published; bytes of frames that have a place */
     uint64_t buffered;               /* published; 1: direct writes are refused */
     int blocked;                     /* errno value: the last file could not be made; 0: it could */
+    uint64_t room_ended_ms;          /* running; since then there is none */
     bool has_in_use;                 /* a file was taken */
     struct sl_file *resumed;         /* owned until it is taken: the last file goes on; or NULL */
     bool released_now;               /* release() came: try again at once */
@@ -160,6 +159,14 @@ static size_t released_count(const struct sl_wal_files *files)
     return count;
 }
 
+/* There is no room: is that more than a matter of moments? */
+static bool is_stuck(const struct sl_wal_files *files)
+{
+    if (files->blocked == EFBIG)
+        return sl_clock_running_ms() - files->room_ended_ms >= FLUSH_WAIT_MS;
+    return files->blocked != 0;
+}
+
 /* Publishes what room there is; true: that has changed. */
 static bool update_room(struct sl_wal_files *files)
 {
@@ -169,8 +176,11 @@ static bool update_room(struct sl_wal_files *files)
     uint64_t needed_bytes = files->setup.file_size + files->setup.free_bytes_min;
     enum sl_wal_room before = sl_wal_files_room(files);
     enum sl_wal_room room = SL_WAL_ROOM_YES;
-    if (left < files->setup.file_size / 2)
-        room = files->blocked != 0 ? SL_WAL_ROOM_FULL : SL_WAL_ROOM_SOON;
+    if (left < files->setup.file_size / 2) {
+        if (before == SL_WAL_ROOM_YES)
+            files->room_ended_ms = sl_clock_running_ms();
+        room = is_stuck(files) ? SL_WAL_ROOM_FULL : SL_WAL_ROOM_SOON;
+    }
     sl_metrics_publish(&files->room, room);
     sl_metrics_publish(&files->contiguous,
                        files->spares_count > 0 ? UINT64_MAX : files->in_use_end - files->position);

@@ -16,8 +16,9 @@
  *          wal-tmp-<attempt>         being filled; removed at open
  * Reserve  Half a file is for records without payload. When less is left in the file in use and in
  *          the spares, there is room SOON while the next file is being made, and the log is FULL
- *          when it cannot be made (no space, below free_bytes_min, beyond size_max, an error).
- *          It is tried again after RETRY_MS and after a release.
+ *          when it cannot be made (no space, below free_bytes_min, an error, or the log is at
+ *          size_max and waits for FLUSH_WAIT_MS already). It is tried again after RETRY_MS and
+ *          after a release.
  */
 #ifndef SL_JOURNAL_WAL_FILES_H
 #define SL_JOURNAL_WAL_FILES_H

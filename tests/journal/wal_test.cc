@@ -647,7 +647,24 @@ TEST(WalSpace, LeavesTheFileSystemItsMinimum)
     EXPECT_TRUE(log.WaitFor([&] { return sl_wal_space(log.get()) == SL_OK; }));
 }
 
-TEST(WalSpace, ALogAtItsSizeWaitsForARelease)
+/* Appends wait for the flush that is under way; they are not told that the disk is full. */
+TEST(WalSpace, ALogThatReachesItsSizeHasRoomSoon)
+{
+    SimDisk disk(1);
+    TestLog log(&disk);
+    log.setup.size_max = 4 * kFileSize;
+    ASSERT_EQ(log.Open(), SL_OK);
+    while (disk.Files().size() < 4 || sl_wal_has_room(log.get(), 4000)) {
+        if (sl_wal_has_room(log.get(), 4000))
+            log.Write(std::string(3000, 'x'));
+    }
+    EXPECT_EQ(sl_wal_space(log.get()), SL_OK);
+    EXPECT_FALSE(sl_wal_has_room(log.get(), 0));
+    sl_wal_release(log.get(), kFileSize);
+    EXPECT_TRUE(log.WaitForRoom(4000));
+}
+
+TEST(WalSpace, ALogThatStaysAtItsSizeIsFullUntilARelease)
 {
     SimDisk disk(1);
     TestLog log(&disk);
