@@ -43,7 +43,7 @@ class Subscription:
     def __init__(self, index):
         self.id, self.wake_stream = f"sub-{index}", f"wake/{index}"
         self.pattern = PATTERNS[index % len(PATTERNS)]
-        self.acked = {}      # stream -> position of the last ack that was answered
+        self.acked = {}      # stream -> position of the last ack that was answered, or the first
         self.asked = {}      # stream -> highest position that was asked for
         self.generation = 0  # highest that was seen
         self.wakes = 0
@@ -55,6 +55,7 @@ class Subscription:
         answer = control(client, "PUT", self.id, body=body)
         if status != 201 or answer.status != 201:
             raise AssertionError(f"{self.id} cannot be made: {answer}")
+        self.acked = self.cursors(client)
 
     def work(self, client, chance):
         """One claim and what follows. False: there was nothing to do."""
