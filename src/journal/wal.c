@@ -22,6 +22,8 @@ enum {
     BUFFERS = 2, /* one is written, the other one is filled */
     NS_PER_US = 1000,
     NS_PER_MS = 1000 * 1000,
+    QUICK_NS = 300 * NS_PER_US, /* mean commits below that are worth waiting for in the shard */
+    MEAN_OF = 8,                /* commits, about, are in the mean */
 };
 
 /* A frame that is filled or written. */
@@ -40,7 +42,7 @@ struct sl_wal {
     struct frame_buffer *held; /* borrowed: of the log, from the first add to commit */
     uint64_t next_lsn;         /* of the next record */
     uint64_t held_max; /* bytes of records for which the held frame has a place for certain */
-    /* commit thread */
+    /* whoever writes: the commit thread, or, while is_lent, the shard */
     struct sl_file *file;         /* owned; NULL: none yet */
     uint64_t file_number;         /* of file */
     bool direct;                  /* file was opened for direct writes */
@@ -48,6 +50,8 @@ struct sl_wal {
     uint8_t *empty_frame;         /* owned: one block, for frames without records */
     bool watermark_due;           /* the last frame held records */
     uint64_t written_at_ns;       /* monotonic; when that was durable */
+    uint64_t mean_ns;             /* of the last commits */
+    size_t last_size;             /* bytes of the last frame with records */
     int64_t wall_offset_ms;       /* of the records' clock over the running one */
     struct sl_wal_files *files;   /* owned */
     struct sl_thread *thread;     /* owned */
@@ -59,6 +63,7 @@ struct sl_wal {
     size_t writing;                       /* bytes of the frame that is being written */
     bool is_held;                         /* by the shard: not to be written */
     bool sleeping;                        /* the commit thread waits */
+    bool is_lent;                         /* the shard writes, the commit thread waits for it */
     bool closing;                         /* it ends when all is written */
     struct sl_wal_mark mark;              /* behind the last durable frame */
     /* published by the commit thread: */
@@ -121,11 +126,17 @@ static void fail(struct sl_wal *wal, int error)
     sl_wal_files_stop(wal->files);
 }
 
+static bool has_place(const struct sl_wal *wal, size_t size)
+{
+    return wal->file != NULL &&
+           (wal->file_number + 1) * wal->setup.file_size - wal->position >= size;
+}
+
 /* Makes sure that the next frame, of that size, has its place in the open file. */
 static int place_frame(struct sl_wal *wal, size_t size)
 {
     uint64_t file_size = wal->setup.file_size;
-    if (wal->file != NULL && (wal->file_number + 1) * file_size - wal->position >= size)
+    if (has_place(wal, size))
         return 0;
     uint64_t number;
     struct sl_file *next = sl_wal_files_take(wal->files, &number);
@@ -158,6 +169,7 @@ static int write_frame(struct sl_wal *wal, const uint8_t *data, size_t size)
 static void count_latency(struct sl_wal *wal, uint64_t ns)
 {
     uint64_t us = ns / NS_PER_US;
+    wal->mean_ns = wal->mean_ns - wal->mean_ns / MEAN_OF + ns / MEAN_OF;
     unsigned bucket = us == 0 ? 0 : 64 - (unsigned)__builtin_clzll(us);
     if (bucket >= SL_WAL_LATENCY_BUCKETS)
         bucket = SL_WAL_LATENCY_BUCKETS - 1;
@@ -238,19 +250,22 @@ static int commit(struct sl_wal *wal, struct frame_buffer *buffer, unsigned flag
     }
     wal->written_at_ns = sl_clock_monotonic_ns();
     wal->watermark_due = frame.record_count > 0;
-    if (frame.record_count > 0)
+    if (frame.record_count > 0) {
         count_latency(wal, wal->written_at_ns - started_ns);
+        wal->last_size = size;
+    }
     publish(wal, &frame, size);
     return 0;
 }
 
 /* ---- commit thread: the loop ---- */
 
-/* Takes the open buffer if there is something in it and the shard does not hold it. Locked. */
+/* Takes the open buffer if there is something in it and the shard has nothing to do with it. Locked.
+ */
 static struct frame_buffer *take_open(struct sl_wal *wal)
 {
     struct frame_buffer *taken = &wal->buffers[wal->open];
-    if (wal->is_held || taken->count == 0)
+    if (wal->is_held || wal->is_lent || taken->count == 0)
         return NULL;
     wal->open = (wal->open + 1) % BUFFERS;
     wal->writing = sl_frame_size(taken->body_size);
@@ -263,7 +278,9 @@ static bool rest(struct sl_wal *wal)
 {
     wal->sleeping = true;
     bool waited = true;
-    if (wal->watermark_due) {
+    if (wal->is_lent) {
+        sl_condition_wait_for(wal->changed, wal->mutex, WATERMARK_AFTER_MS);
+    } else if (wal->watermark_due) {
         uint64_t due_ns = wal->written_at_ns + (uint64_t)WATERMARK_AFTER_MS * NS_PER_MS;
         uint64_t now_ns = sl_clock_monotonic_ns();
         waited = now_ns < due_ns;
@@ -368,6 +385,7 @@ static struct sl_wal *make(const struct sl_wal_setup *setup, const struct sl_wal
         .changed = sl_condition_create(),
         .mark = *end,
         .durable_lsn = end->lsn - 1,
+        .mean_ns = MEAN_OF * QUICK_NS, /* until it has shown that it is quick */
         .wall_offset_ms = sl_clock_wall_ms() - (int64_t)sl_clock_running_ms(),
     };
     for (size_t i = 0; i < BUFFERS; i++)
@@ -517,14 +535,47 @@ uint64_t sl_wal_add(struct sl_wal *wal, const struct sl_record *record, int64_t 
     return lsn;
 }
 
+/*
+ * May the shard write its frame itself? One block on a quick disk takes little more than waking a
+ * thread and being woken by it; with larger frames before there is work to do meanwhile. A file is
+ * never changed here, which might wait. Locked.
+ */
+static bool is_short(const struct sl_wal *wal, size_t size)
+{
+    return wal->sleeping && size == SL_DISK_BLOCK_BYTES && wal->last_size == size &&
+           wal->mean_ns < QUICK_NS && has_place(wal, size);
+}
+
+/* The shard writes the open frame; it is woken as after any commit. Locked, but not meanwhile. */
+static void write_here(struct sl_wal *wal)
+{
+    struct frame_buffer *buffer = take_open(wal);
+    bool watched = wal->watermark_due; /* the commit thread waits no longer than until then */
+    SL_ASSERT(buffer != NULL);         /* what is_short() was asked of */
+    wal->is_lent = true;
+    sl_mutex_unlock(wal->mutex);
+    bool failed = commit(wal, buffer, 0) != 0;
+    if (!failed) {
+        reset_buffer(wal, buffer);
+        wake(wal);
+    }
+    sl_mutex_lock(wal->mutex);
+    wal->is_lent = false;
+    if (!watched || failed)
+        sl_condition_signal(wal->changed);
+}
+
 void sl_wal_commit(struct sl_wal *wal)
 {
     if (wal->held == NULL)
         return;
+    size_t size = sl_frame_size(wal->held->body_size);
     wal->held = NULL;
     sl_mutex_lock(wal->mutex);
     wal->is_held = false;
-    if (wal->sleeping)
+    if (is_short(wal, size))
+        write_here(wal);
+    else if (wal->sleeping)
         sl_condition_signal(wal->changed);
     sl_mutex_unlock(wal->mutex);
 }

@@ -3,9 +3,11 @@
  *
  * What     The shard puts records into the frame that is being filled; the log's own commit thread
  *          writes frames one after the other, each with one write that returns when it is durable.
+ *          A frame of one block the shard writes itself, if nothing is being written and the last
+ *          commits were quick.
  * Why      Natural group commit: whatever gathers while a write is under way is the next frame. No
  *          timer, and one write in flight, which is what makes a torn end and corruption
- *          distinguishable at recovery.
+ *          distinguishable at recovery. For a short write, two changes of thread are half the price.
  * Thread   open, close: the opener. "Shard:" functions: the shard. Commit thread: inside.
  * Owns     Two frame buffers, the log's files, the commit thread.
  *
@@ -59,7 +61,8 @@ struct sl_wal_setup {
                                 release: DISK_FULL */
     uint64_t free_bytes_min; /* of the file system; below it: DISK_FULL */
     unsigned index;          /* of the shard, for the threads' names */
-    /* Called by the log's threads: after every commit, when it has failed, when space changes. */
+    /* Called by the log's threads, and inside sl_wal_commit: after every commit, when it has failed,
+       when space changes. */
     void (*wake)(void *context);
     void *context;
 };
@@ -86,7 +89,10 @@ void sl_wal_close(struct sl_wal **wal);
 bool sl_wal_has_room(struct sl_wal *wal, size_t size);
 /* Adds a record; returns its LSN. Records without payload may be added without asking for room. */
 uint64_t sl_wal_add(struct sl_wal *wal, const struct sl_record *record, int64_t wall_ms);
-/* End of a batch: what was added goes to the disk as soon as the write under way is done. */
+/*
+ * End of a batch: what was added goes to the disk as soon as the write under way is done. It may
+ * be durable, or the log have failed, on return.
+ */
 void sl_wal_commit(struct sl_wal *wal);
 /*
  * Is there room on the disk for more data? DISK_FULL: only records without payload may be added;

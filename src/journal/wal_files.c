@@ -16,9 +16,9 @@
 #include "journal/encoding_internal.h"
 
 enum {
-    SPARES_WANTED = 1, /* ready at any time */
-    SPARES_MAX = 4,    /* that are kept of those found at open */
-    RETRY_MS = 200,    /* after a file could not be made */
+    SPARES_WANTED = 1,    /* ready at any time */
+    SPARES_MAX = 4,       /* that are kept of those found at open */
+    RETRY_MS = 200,       /* after a file could not be made */
     DISK_WAIT_MS = 2000,  /* so long a frame without a place waits for a failing disk */
     FLUSH_WAIT_MS = 5000, /* so long a log at its size waits for a flush that makes room */
     ZEROS_SIZE_BYTES = 1024 * 1024, /* of one write: the disk is not blocked for others */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
@@ -121,6 +122,52 @@ TEST(Wal, CommitsInGroups)
     EXPECT_LE(mark.position, 5u * SL_DISK_BLOCK_BYTES + SL_DISK_BLOCK_BYTES);
     log.Close();
     EXPECT_EQ(ScanLog(disk).records.size(), 51u);
+}
+
+/* Commits one record after the other until one is durable on return: the caller wrote it. */
+static bool CommitUntilCallerWrites(TestLog *log)
+{
+    return WaitUntil([&] {
+        uint64_t lsn = log->Add("short");
+        sl_wal_commit(log->get());
+        bool by_caller = sl_wal_durable_lsn(log->get()) == lsn;
+        EXPECT_TRUE(log->WaitDurable(lsn));
+        return by_caller;
+    });
+}
+
+TEST(Wal, AQuickDiskIsWrittenByTheCaller)
+{
+    SimDisk disk(1);
+    TestLog log(&disk);
+    ASSERT_EQ(log.Open(), SL_OK);
+    EXPECT_TRUE(CommitUntilCallerWrites(&log));
+    /* A frame of two blocks is left to the thread, so the caller does not wait for it. */
+    disk.Hold(true);
+    uint64_t lsn = log.Add(Payload(SL_DISK_BLOCK_BYTES));
+    sl_wal_commit(log.get());
+    ASSERT_TRUE(disk.WaitForHeld(1));
+    EXPECT_LT(sl_wal_durable_lsn(log.get()), lsn);
+    disk.Hold(false);
+    EXPECT_TRUE(log.WaitDurable(lsn));
+}
+
+TEST(Wal, ADiskThatBecameSlowIsLeftToTheThread)
+{
+    SimDisk disk(1);
+    TestLog log(&disk);
+    ASSERT_EQ(log.Open(), SL_OK);
+    ASSERT_TRUE(CommitUntilCallerWrites(&log));
+    disk.SetDelay(20);
+    log.Write("slow");
+    disk.SetDelay(0);
+    disk.Hold(true);
+    uint64_t lsn = log.Add("after it");
+    sl_wal_commit(log.get());
+    ASSERT_TRUE(disk.WaitForHeld(1));
+    EXPECT_LT(sl_wal_durable_lsn(log.get()), lsn);
+    disk.Hold(false);
+    EXPECT_TRUE(log.WaitDurable(lsn));
 }
 
 TEST(Wal, MarkIsWhereAScanGoesOn)
@@ -331,6 +378,27 @@ TEST(WalFailure, AFailedWriteEndsTheLog)
     }
 }
 
+TEST(WalFailure, AFailedWriteOfTheCallerEndsTheLog)
+{
+    SimDisk disk(1);
+    TestLog log(&disk);
+    ASSERT_EQ(log.Open(), SL_OK);
+    ASSERT_TRUE(CommitUntilCallerWrites(&log));
+    uint64_t durable = sl_wal_durable_lsn(log.get());
+    disk.FailNth(DiskCall::kWrite, 1, EIO, true);
+    uint64_t lsn = log.Add("lost");
+    sl_wal_commit(log.get());
+    EXPECT_FALSE(log.WaitDurable(lsn));
+    EXPECT_TRUE(sl_wal_failed(log.get()));
+    EXPECT_EQ(sl_wal_durable_lsn(log.get()), durable);
+    disk.FailNth(DiskCall::kWrite, 0, 0);
+    log.Add("never written");
+    sl_wal_commit(log.get());
+    log.Close();
+    std::vector<std::string> records = ScanLog(disk).records;
+    EXPECT_EQ(std::count(records.begin(), records.end(), "never written"), 0);
+}
+
 TEST(WalFailure, FallsBackToThePageCacheWhereDirectIsRefused)
 {
     for (DirectIo mode :
@@ -390,6 +458,8 @@ class Lives
         }
         Die(death);
         disk_.Hold(false);
+        if (caller_.joinable())
+            caller_.join();
         log.Close();
         disk_.FailNth(DiskCall::kAny, 0, 0);
         disk_.SetFreeSpace(UINT64_MAX);
@@ -458,17 +528,19 @@ class Lives
         return sl_wal_durable_lsn(wal) >= written_.size();
     }
 
-    /* Makes sure that a write is under way. */
+    /* Makes sure that a write is under way, for which the caller of the log may have to wait. */
     void Hold(TestLog *log)
     {
         if (!Settle(log))
             return;
         disk_.Hold(true);
-        AddSome(log);
-        sl_wal_commit(log->get());
-        for (int i = 0; i < 3; i++)
+        caller_ = std::thread([this, log] {
             AddSome(log);
-        sl_wal_commit(log->get());
+            sl_wal_commit(log->get());
+            for (int i = 0; i < 3; i++)
+                AddSome(log);
+            sl_wal_commit(log->get());
+        });
         disk_.WaitForHeld(1);
     }
 
@@ -484,6 +556,7 @@ class Lives
     SimDisk disk_;
     struct sl_wal_mark from_ = LogBegin();
     std::vector<std::string> written_; /* record n at n - 1 */
+    std::thread caller_;               /* of a log whose disk is held */
     uint64_t durable_ = 0;             /* was said to be */
     unsigned lives_ = 0;
 };
