@@ -24,6 +24,15 @@ struct sl_operation *sli_hooks_take(struct sl_hooks *hooks, enum sl_operation_ki
     return op;
 }
 
+void sli_hooks_submit_head(struct sl_hooks *hooks, struct sl_bytes name,
+                           struct sli_completion *completion)
+{
+    struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_HEAD, completion);
+    op->u.head.name = name;
+    op->u.head.follow = true;
+    sl_session_submit(hooks->session, op);
+}
+
 void sli_hooks_touch(struct sl_hooks *hooks, struct sli_hook *hook)
 {
     if (!sl_link_is_linked(&hook->to_settle))
@@ -147,11 +156,15 @@ static bool work(struct sl_hooks *hooks)
     struct sl_operation *op;
     unsigned done = 0;
     read_clocks(hooks);
-    while (done < SL_DRAIN_BATCH_MAX && (op = sl_session_poll(hooks->session)) != NULL) {
+    hooks->compared = 0;
+    while (done < SL_DRAIN_BATCH_MAX && hooks->compared < SLI_TURN_COMPARISONS_MAX &&
+           (op = sl_session_poll(hooks->session)) != NULL) {
         struct sli_completion *completion = op->context;
         completion->on_done(hooks, completion, op);
         done++;
     }
+    sli_hooks_take_changes(hooks);
+    sli_hooks_scan(hooks);
     take_requests(hooks);
     size_t fired = sl_timer_wheel_advance(&hooks->wheel, hooks->now.running_ms, TIMER_BATCH_MAX,
                                           on_timer, hooks);
@@ -159,7 +172,8 @@ static bool work(struct sl_hooks *hooks)
     sl_courier_run(hooks->courier, hooks->now.wall_ms);
     settle_all(hooks);
     publish(hooks);
-    return done == SL_DRAIN_BATCH_MAX || fired == TIMER_BATCH_MAX;
+    return done == SL_DRAIN_BATCH_MAX || fired == TIMER_BATCH_MAX ||
+           hooks->compared >= SLI_TURN_COMPARISONS_MAX;
 }
 
 static unsigned sleep_ms(struct sl_hooks *hooks)
@@ -210,6 +224,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     made->port = sl_port_create();
     made->shards = sl_engine_shards(setup->engine);
     sl_link_init(&made->to_settle);
+    sl_link_init(&made->intakes);
     sl_link_init(&made->poll.now);
     sl_link_init(&made->poll.next);
     sl_registry_init(&made->registry); /* what is kept is read, however much it is */
@@ -248,6 +263,7 @@ void sl_hooks_stop(struct sl_hooks **hooks)
     if (last->session != NULL)
         sl_session_close(&last->session);
     sli_hooks_drop_feeds(last);
+    sl_memory_free(last->scan);
     dismantle_all(last);
     sl_registry_deinit(&last->registry);
     if (last->keys != NULL)

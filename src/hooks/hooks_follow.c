@@ -123,7 +123,7 @@ static bool on_changed(struct sl_hooks *hooks, const struct sl_changed *changed)
         return false;
     }
     if (!is_own(changed->name) && (stream == NULL || stream->matched_epoch != hooks->epoch)) {
-        sl_registry_match(&hooks->registry, changed->name, on_match, &match);
+        hooks->compared += sl_registry_match(&hooks->registry, changed->name, on_match, &match);
         stream = sl_registry_find_stream(&hooks->registry, changed->name);
     }
     if (stream == NULL)
@@ -134,17 +134,64 @@ static bool on_changed(struct sl_hooks *hooks, const struct sl_changed *changed)
     return !stream->is_followed;
 }
 
-static void take_changes(struct sl_hooks *hooks, struct sli_feed *feed,
-                         const struct sl_changes *changes)
+void sli_hooks_on_found(struct sl_hooks *hooks, const struct sl_changed *found)
 {
-    for (uint32_t i = 0; i < changes->change_count; i++) {
-        const struct sl_changed *changed = &changes->changes[i];
-        if (!on_changed(hooks, changed))
-            continue;
-        struct verdict verdict = { changed->id, hooks->epoch, (uint16_t)changed->name.size };
-        sl_buffer_append(&feed->verdicts, &verdict, sizeof(verdict));
-        sl_buffer_append_bytes(&feed->names, changed->name);
+    (void)on_changed(hooks, found); /* that it is not wanted is said when it changes */
+    struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, found->name);
+    if (stream != NULL && stream->id == found->id)
+        stream->is_followed = true;
+}
+
+/* ---- changes, a turn's worth at a time ---- */
+
+static void take_change(struct sl_hooks *hooks, struct sli_feed *feed,
+                        const struct sl_changed *changed)
+{
+    hooks->compared++;
+    if (!on_changed(hooks, changed))
+        return;
+    struct verdict verdict = { changed->id, hooks->epoch, (uint16_t)changed->name.size };
+    sl_buffer_append(&feed->verdicts, &verdict, sizeof(verdict));
+    sl_buffer_append_bytes(&feed->names, changed->name);
+}
+
+/* An answer has come: its turn comes after those that came before it. */
+static void on_answer(struct sl_hooks *hooks, struct sli_completion *completion,
+                      struct sl_operation *op)
+{
+    struct sli_intake *intake = SL_OBJECT(completion, struct sli_intake, completion);
+    SL_ASSERT(op->err == SL_OK);
+    intake->op = op;
+    intake->next = 0;
+    sl_link_append(&hooks->intakes, &intake->link);
+}
+
+/* At least one change, so that whatever else a turn does cannot keep them waiting. */
+void sli_hooks_take_changes(struct sl_hooks *hooks)
+{
+    for (struct sl_link *link; (link = sl_link_first(&hooks->intakes)) != NULL;) {
+        struct sli_intake *intake = SL_OBJECT(link, struct sli_intake, link);
+        struct sl_operation *op = intake->op;
+        if (intake->next < op->u.changes.change_count)
+            take_change(hooks, intake->feed, &op->u.changes.changes[intake->next++]);
+        if (intake->next == op->u.changes.change_count) {
+            sl_link_remove(&intake->link);
+            intake->on_taken(hooks, intake->feed, op);
+        }
+        if (hooks->compared >= SLI_TURN_COMPARISONS_MAX)
+            return;
     }
+}
+
+/* Asks the shard of the feed. */
+static struct sl_operation *take_operation(struct sl_hooks *hooks, struct sli_feed *feed,
+                                           struct sli_intake *intake)
+{
+    intake->completion.on_done = on_answer;
+    struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_CHANGES, &intake->completion);
+    op->u.changes.shard = feed->shard;
+    op->u.changes.epoch = hooks->epoch;
+    return op;
 }
 
 /* ---- the CHANGES that waits ---- */
@@ -196,39 +243,39 @@ static void drop_gone(struct sl_hooks *hooks, struct sli_feed *feed)
 }
 
 static void ask(struct sl_hooks *hooks, struct sli_feed *feed);
+static void on_polled(struct sl_hooks *hooks, struct sli_feed *feed, struct sl_operation *op);
 
-static void on_fed(struct sl_hooks *hooks, struct sli_completion *completion,
-                   struct sl_operation *op)
+static void on_fed(struct sl_hooks *hooks, struct sli_feed *feed, struct sl_operation *op)
 {
-    struct sli_feed *feed = SL_OBJECT(completion, struct sli_feed, done);
-    SL_ASSERT(op == feed->op && op->err == SL_OK);
     drop_gone(hooks, feed);
-    take_changes(hooks, feed, &op->u.changes);
-    sl_session_put(hooks->session, &feed->op);
+    sl_session_put(hooks->session, &op);
     ask(hooks, feed);
 }
 
 static void ask(struct sl_hooks *hooks, struct sli_feed *feed)
 {
     decide(hooks, feed);
-    feed->done.on_done = on_fed;
-    feed->op = sli_hooks_take(hooks, SL_OPERATION_CHANGES, &feed->done);
-    feed->op->u.changes.shard = feed->shard;
-    feed->op->u.changes.epoch = hooks->epoch;
-    feed->op->u.changes.wait = true;
-    feed->op->u.changes.follow = (void *)feed->sent.data;
-    feed->op->u.changes.follow_count = feed->sent.size / sizeof(struct sl_follow);
-    sl_session_submit(hooks->session, feed->op);
+    struct sl_operation *op = take_operation(hooks, feed, &feed->waiting);
+    op->u.changes.wait = true;
+    op->u.changes.follow = (void *)feed->sent.data;
+    op->u.changes.follow_count = feed->sent.size / sizeof(struct sl_follow);
+    sl_session_submit(hooks->session, op);
 }
 
 void sli_hooks_begin_epoch(struct sl_hooks *hooks)
 {
     hooks->epoch++;
     for (uint32_t i = 0; i < hooks->shards; i++) {
-        if (hooks->feeds[i].op != NULL)
+        struct sli_feed *feed = &hooks->feeds[i];
+        if (feed->is_open)
             continue;
-        hooks->feeds[i].shard = i;
-        ask(hooks, &hooks->feeds[i]);
+        feed->shard = i;
+        feed->is_open = true;
+        feed->waiting = (struct sli_intake){ .feed = feed, .on_taken = on_fed };
+        feed->polled = (struct sli_intake){ .feed = feed, .on_taken = on_polled };
+        sl_link_init(&feed->waiting.link);
+        sl_link_init(&feed->polled.link);
+        ask(hooks, feed);
     }
 }
 
@@ -269,19 +316,12 @@ static void end_poll(struct sl_hooks *hooks)
 
 static void submit_poll(struct sl_hooks *hooks, struct sli_feed *feed)
 {
-    struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_CHANGES, &feed->polled);
-    op->u.changes.shard = feed->shard;
-    op->u.changes.epoch = hooks->epoch;
-    sl_session_submit(hooks->session, op);
+    sl_session_submit(hooks->session, take_operation(hooks, feed, &feed->polled));
 }
 
-static void on_polled(struct sl_hooks *hooks, struct sli_completion *completion,
-                      struct sl_operation *op)
+static void on_polled(struct sl_hooks *hooks, struct sli_feed *feed, struct sl_operation *op)
 {
-    struct sli_feed *feed = SL_OBJECT(completion, struct sli_feed, polled);
     bool more = op->u.changes.more;
-    SL_ASSERT(op->err == SL_OK);
-    take_changes(hooks, feed, &op->u.changes);
     sl_session_put(hooks->session, &op);
     if (more)
         submit_poll(hooks, feed);
@@ -292,10 +332,8 @@ static void on_polled(struct sl_hooks *hooks, struct sli_completion *completion,
 static void start_poll(struct sl_hooks *hooks)
 {
     hooks->poll.under_way = hooks->shards;
-    for (uint32_t i = 0; i < hooks->shards; i++) {
-        hooks->feeds[i].polled.on_done = on_polled;
+    for (uint32_t i = 0; i < hooks->shards; i++)
         submit_poll(hooks, &hooks->feeds[i]);
-    }
 }
 
 void sli_hooks_await_settled(struct sl_hooks *hooks, struct sl_hooks_request *request)

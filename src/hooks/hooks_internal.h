@@ -29,6 +29,8 @@ enum {
     SLI_STATE_NAME_SIZE_MAX = sizeof(SLI_STATE_PREFIX) + SL_SUBSCRIPTION_ID_SIZE_MAX + 1 + 20,
     /* Bytes of one record: far less than the smallest log file can take. */
     SLI_RECORD_SIZE_MAX = 64 * 1024,
+    /* Names and patterns compared with each other in one turn: more wait for the next one. */
+    SLI_TURN_COMPARISONS_MAX = 1000,
 };
 
 /* In `context` of every operation: who is told when it is done, and puts it back. */
@@ -91,12 +93,22 @@ struct sli_hook {
     uint64_t event_generation;  /* what it says */
 };
 
+/* A CHANGES, and how far its answer was taken. */
+struct sli_intake {
+    struct sli_completion completion;
+    struct sl_link link;     /* among those whose answers are being taken, in their order */
+    struct sli_feed *feed;   /* borrowed: it is part of that */
+    struct sl_operation *op; /* the answer */
+    uint32_t next;           /* change in it */
+    void (*on_taken)(struct sl_hooks *hooks, struct sli_feed *feed, struct sl_operation *op);
+};
+
 /* What one shard is asked for changes. */
 struct sli_feed {
     uint32_t shard;
-    struct sl_operation *op; /* the one that waits; NULL: nobody follows yet */
-    struct sli_completion done;
-    struct sli_completion polled;   /* of another one, which does not wait */
+    bool is_open;                   /* it is asked: somebody follows */
+    struct sli_intake waiting;      /* the one that waits */
+    struct sli_intake polled;       /* another one, which does not */
     struct sl_buffer verdicts;      /* what is to be said about streams; see hooks_follow.c */
     struct sl_buffer names;         /* of those */
     struct sl_buffer sent;          /* struct sl_follow each: what was said */
@@ -124,6 +136,9 @@ struct sl_hooks {
     unsigned shards;
     uint32_t epoch; /* of the patterns; 0: nobody follows */
     struct sli_feed feeds[SL_SHARDS_MAX];
+    struct sl_link intakes; /* of struct sli_intake: the first one is being taken */
+    size_t compared;        /* names and patterns, in this turn */
+    struct sli_scan *scan;  /* owned: see hooks_load.c; NULL: it has ended */
     struct {
         size_t under_way;    /* shards that are being asked */
         struct sl_link now;  /* of struct sl_hooks_request: go on when these have answered */
@@ -141,6 +156,9 @@ static inline struct sli_hook *sli_hook_of(struct sl_subscription *subscription)
 /* An operation whose completion is this. */
 struct sl_operation *sli_hooks_take(struct sl_hooks *hooks, enum sl_operation_kind kind,
                                     struct sli_completion *completion);
+/* Asks what the stream of this name is, and makes its shard follow it; borrows the name. */
+void sli_hooks_submit_head(struct sl_hooks *hooks, struct sl_bytes name,
+                           struct sli_completion *completion);
 /* Something of it has changed: see settle(). */
 void sli_hooks_touch(struct sl_hooks *hooks, struct sli_hook *hook);
 /* A subscription that is in no registry, for the body of a PUT or its first record. */
@@ -161,6 +179,12 @@ void sli_hooks_begin_epoch(struct sl_hooks *hooks);
 void sli_hooks_await_settled(struct sl_hooks *hooks, struct sl_hooks_request *request);
 /* HEAD has said that this is its incarnation and its tail, and made its shard follow it. */
 void sli_hooks_on_head(struct sl_hooks *hooks, struct sl_bytes name, uint64_t id, uint64_t tail);
+/*
+ * The same for one that was not asked for by name: patterns link it, as when a change is told.
+ */
+void sli_hooks_on_found(struct sl_hooks *hooks, const struct sl_changed *found);
+/* Takes changes that shards have told, until there is none left or a turn may compare no more. */
+void sli_hooks_take_changes(struct sl_hooks *hooks);
 /* The stream is gone: nobody links it any more. */
 void sli_hooks_on_gone(struct sl_hooks *hooks, struct sl_followed *stream);
 /*
@@ -227,6 +251,11 @@ void sli_hooks_on_delivery_done(void *context, struct sl_delivery *delivery,
 /* ---- hooks_load.c ---- */
 
 SL_NODISCARD enum sl_err sli_hooks_load(struct sl_hooks *hooks);
+/*
+ * Goes on with what the load has left, as far as a turn may. False: there is nothing that it could
+ * go on with before an answer comes.
+ */
+bool sli_hooks_scan(struct sl_hooks *hooks);
 
 #ifdef __cplusplus
 }

@@ -59,7 +59,8 @@ static void place(struct sl_hooks *hooks, const struct head *head, const struct 
         cursor->is_explicit = true;
     else
         cursor->is_glob = true;
-    if (!cursor->is_placed)
+    /* A change from before the request may have placed it, too early. */
+    if (!cursor->is_placed || !head->job->hook->is_made)
         sl_cursor_place(cursor, is_there ? (int64_t)op->stream.tail : 0);
     else
         sl_cursor_touch(cursor);
@@ -90,10 +91,7 @@ static void ask(struct sl_hooks *hooks, struct sli_job *job, struct sl_bytes nam
     if (err != SL_OK)
         job->err = err;
     *head = (struct head){ { on_head }, job, name, is_explicit };
-    struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_HEAD, &head->completion);
-    op->u.head.name = name;
-    op->u.head.follow = true;
-    sl_session_submit(hooks->session, op);
+    sli_hooks_submit_head(hooks, name, &head->completion);
 }
 
 /* ---- what a pattern matches ---- */
@@ -108,6 +106,7 @@ static void on_listed(struct sl_hooks *hooks, struct sli_completion *completion,
     job->is_listing = list->next_cursor != 0;
     if (op->err != SL_OK)
         job->err = op->err;
+    hooks->compared += list->name_count;
     for (uint32_t i = 0; i < list->name_count && job->err == SL_OK; i++) {
         struct sl_bytes name = list->names[i];
         if (sli_hook_may_link(job->hook, name) &&

@@ -2,7 +2,7 @@
  * Reads all subscriptions back, before anybody is served: from each one's newest complete stream.
  * What their streams did meanwhile is found out by asking for all of them, and patterns are
  * compared with all names: a stream that was made known by an append just before a crash is linked
- * again.
+ * again. If there is very much to compare, the rest is done afterwards, a little in each turn.
  */
 #include <stdlib.h>
 
@@ -16,6 +16,8 @@
 enum {
     HEADS_MAX = 1024, /* streams asked for at the same time */
     WAIT_MS = 1000,   /* between looks whether an answer has come */
+    /* Of names with patterns before anybody is served; the worst take 20 us each. */
+    LOAD_COMPARISONS_MAX = 50000,
 };
 
 /* Names, one behind the other. */
@@ -30,10 +32,8 @@ static void names_deinit(struct names *names)
     sl_buffer_deinit(&names->sizes);
 }
 
-/* Lists the names that begin so and that `wanted` (may be NULL) says yes to. */
-static enum sl_err list(struct sl_hooks *hooks, struct sl_bytes prefix,
-                        bool (*wanted)(struct sl_hooks *hooks, struct sl_bytes name),
-                        struct names *names)
+/* Lists the names that begin so. */
+static enum sl_err list(struct sl_hooks *hooks, struct sl_bytes prefix, struct names *names)
 {
     uint64_t cursor = 0;
     enum sl_err err;
@@ -45,8 +45,6 @@ static enum sl_err list(struct sl_hooks *hooks, struct sl_bytes prefix,
         for (uint32_t i = 0; i < op->u.list.name_count && err == SL_OK; i++) {
             struct sl_bytes name = op->u.list.names[i];
             uint16_t size = (uint16_t)name.size;
-            if (wanted != NULL && !wanted(hooks, name))
-                continue;
             sl_buffer_append_bytes(&names->text, name);
             sl_buffer_append(&names->sizes, &size, sizeof(size));
         }
@@ -192,7 +190,7 @@ static enum sl_err load_streams(struct sl_hooks *hooks)
 {
     struct names names = { { NULL, 0, 0 }, { NULL, 0, 0 } };
     size_t count;
-    enum sl_err err = list(hooks, sl_bytes_of(SLI_STATE_PREFIX), NULL, &names);
+    enum sl_err err = list(hooks, sl_bytes_of(SLI_STATE_PREFIX), &names);
     struct sl_bytes *sorted = array_of(&names, &count);
     bool is_loaded = false;
     if (count > 0)
@@ -240,11 +238,9 @@ static void compare_incarnation(struct sl_hooks *hooks, struct sl_followed *stre
         struct sl_cursor *cursor = SL_OBJECT(link, struct sl_cursor, of_stream);
         bool is_last = link->next == head;
         next = link->next;
-        if (!cursor->is_placed && id != 0) {
-            sl_cursor_place(cursor, -1);
-        } else if (cursor->is_placed && cursor->stream_id == 0 && id != 0) {
+        if (cursor->stream_id == 0 && id != 0) {
             sl_cursor_place(cursor, cursor->acked);
-        } else if (!cursor->is_placed || cursor->stream_id != id) {
+        } else if (cursor->stream_id != id) {
             sl_registry_unlink(&hooks->registry, &cursor);
             if (is_last && !is_kept)
                 return; /* with the stream */
@@ -271,19 +267,24 @@ static void on_head(struct sl_hooks *hooks, struct sli_completion *completion,
     sl_memory_free(head);
 }
 
-static void wait_for(struct sl_hooks *hooks, const struct heads *heads, size_t at_most)
+/* Takes an answer; without one, waits. */
+static void await(struct sl_hooks *hooks)
 {
     int fd = sl_session_fd(hooks->session);
-    while (heads->under_way > at_most) {
-        struct sl_operation *op = sl_session_poll(hooks->session);
-        if (op != NULL) {
-            struct sli_completion *completion = op->context;
-            completion->on_done(hooks, completion, op);
-        } else if (sl_session_sleep(hooks->session)) {
-            sl_courier_wait(hooks->courier, &fd, 1, WAIT_MS);
-        }
-        sl_session_wake(hooks->session);
+    struct sl_operation *op = sl_session_poll(hooks->session);
+    if (op != NULL) {
+        struct sli_completion *completion = op->context;
+        completion->on_done(hooks, completion, op);
+    } else if (sl_session_sleep(hooks->session)) {
+        sl_courier_wait(hooks->courier, &fd, 1, WAIT_MS);
     }
+    sl_session_wake(hooks->session);
+}
+
+static void wait_for(struct sl_hooks *hooks, const struct heads *heads, size_t at_most)
+{
+    while (heads->under_way > at_most)
+        await(hooks);
 }
 
 /* Asks for all of them; their names live until all have answered. */
@@ -293,11 +294,8 @@ static enum sl_err ask(struct sl_hooks *hooks, const struct sl_bytes *names, siz
     for (size_t i = 0; i < count; i++) {
         struct head *head = sl_memory_alloc(sizeof(*head));
         *head = (struct head){ { on_head }, &heads, names[i] };
-        struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_HEAD, &head->completion);
-        op->u.head.name = names[i];
-        op->u.head.follow = true;
         heads.under_way++;
-        sl_session_submit(hooks->session, op);
+        sli_hooks_submit_head(hooks, names[i], &head->completion);
         wait_for(hooks, &heads, HEADS_MAX);
     }
     wait_for(hooks, &heads, 0);
@@ -325,65 +323,132 @@ static enum sl_err ask_linked(struct sl_hooks *hooks)
 
 /* ---- what patterns match ---- */
 
-struct found {
-    struct sl_hooks *hooks;
-    struct sl_bytes name;
-    bool is_new; /* a link was made */
+/* A stream that is asked whether it has bytes. */
+struct sighting {
+    struct sli_completion completion;
+    struct sli_scan *scan; /* borrowed */
+    struct sl_bytes name;  /* borrowed from the page */
 };
 
-static void on_match(void *context, struct sl_subscription *subscription)
-{
-    struct found *found = context;
-    struct sl_registry *registry = &found->hooks->registry;
-    if (!sli_hook_may_link(sli_hook_of(subscription), found->name))
-        return;
-    struct sl_cursor *cursor;
-    if (sl_registry_link(registry, subscription, found->name, &cursor) != SL_OK) {
-        sl_metrics_add(found->hooks->metrics, SL_METRIC_LINKS_REFUSED, 1);
-        return;
-    }
-    found->is_new |= !cursor->is_placed;
-    cursor->is_glob = true;
-}
+/*
+ * All names are compared with all patterns, a page at a time. What is not found before somebody is
+ * served is found afterwards, between everything else.
+ */
+struct sli_scan {
+    struct sli_completion completion;
+    struct sl_operation *page; /* owned: names; NULL: they are being asked for */
+    uint32_t next;             /* name of the page that is to be looked at */
+    size_t under_way;          /* of sightings */
+    enum sl_err err;           /* the first thing that went wrong */
+    struct sighting sightings[SL_LIST_NAMES_MAX];
+};
 
-static bool is_matched_anew(struct sl_hooks *hooks, struct sl_bytes name)
+struct candidate {
+    const struct sl_followed *stream; /* NULL: nobody links it */
+    struct sl_bytes name;
+    bool is_wanted; /* by a pattern that has no link to it */
+};
+
+static void on_candidate(void *context, struct sl_subscription *subscription)
 {
-    struct found found = { hooks, name, false };
-    sl_registry_match(&hooks->registry, name, on_match, &found);
-    return found.is_new;
+    struct candidate *candidate = context;
+    const struct sl_cursor *cursor =
+        candidate->stream == NULL ? NULL : sl_subscription_find(subscription, candidate->stream);
+    candidate->is_wanted |= sli_hook_may_link(sli_hook_of(subscription), candidate->name) &&
+                            (cursor == NULL || !cursor->is_glob);
 }
 
 /* Creating a stream links nothing; its first bytes do. */
-static void drop_empty(struct sl_hooks *hooks, const struct sl_bytes *names, size_t count)
+static void on_sighted(struct sl_hooks *hooks, struct sli_completion *completion,
+                       struct sl_operation *op)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, names[i]);
-        if (stream == NULL || stream->tail > 0)
-            continue;
-        size_t cursors = stream->cursor_count;
-        for (struct sl_link *link = stream->cursors.next; cursors-- > 0;) {
-            struct sl_cursor *cursor = SL_OBJECT(link, struct sl_cursor, of_stream);
-            link = link->next;
-            if (!cursor->is_explicit && cursor->acked < 0)
-                sl_registry_unlink(&hooks->registry, &cursor);
-        }
-    }
+    struct sighting *sighting = SL_OBJECT(completion, struct sighting, completion);
+    struct sli_scan *scan = sighting->scan;
+    struct sl_changed found = { .id = op->stream.id, .tail = op->stream.tail };
+    found.name = sighting->name;
+    if (op->err == SL_OK && found.tail > 0)
+        sli_hooks_on_found(hooks, &found);
+    else if (op->err != SL_OK && op->err != SL_ERR_NOT_FOUND && op->err != SL_ERR_GONE)
+        scan->err = op->err;
+    sl_session_put(hooks->session, &op);
+    scan->under_way--;
 }
 
-static enum sl_err match_all(struct sl_hooks *hooks)
+static void look_at(struct sl_hooks *hooks, struct sli_scan *scan, struct sl_bytes name)
 {
-    struct names names = { { NULL, 0, 0 }, { NULL, 0, 0 } };
-    size_t count;
+    struct candidate candidate = { sl_registry_find_stream(&hooks->registry, name), name, false };
+    hooks->compared += 1 + sl_registry_match(&hooks->registry, name, on_candidate, &candidate);
+    if (!candidate.is_wanted)
+        return;
+    struct sighting *sighting = &scan->sightings[scan->next];
+    *sighting = (struct sighting){ { on_sighted }, scan, name };
+    scan->under_way++;
+    sli_hooks_submit_head(hooks, name, &sighting->completion);
+}
+
+static void on_page(struct sl_hooks *hooks, struct sli_completion *completion,
+                    struct sl_operation *op)
+{
+    struct sli_scan *scan = SL_OBJECT(completion, struct sli_scan, completion);
+    (void)hooks;
+    scan->page = op;
+    scan->next = 0;
+    if (op->err != SL_OK)
+        scan->err = op->err;
+}
+
+static void ask_for_page(struct sl_hooks *hooks, struct sli_scan *scan, uint64_t cursor)
+{
+    scan->completion.on_done = on_page;
+    struct sl_operation *op = sli_hooks_take(hooks, SL_OPERATION_LIST, &scan->completion);
+    op->u.list.cursor = cursor;
+    sl_session_submit(hooks->session, op);
+}
+
+/* All of the page is known. */
+static void turn_page(struct sl_hooks *hooks, struct sli_scan *scan)
+{
+    uint64_t cursor = scan->page->err == SL_OK ? scan->page->u.list.next_cursor : 0;
+    sl_session_put(hooks->session, &scan->page);
+    if (cursor != 0) {
+        ask_for_page(hooks, scan, cursor);
+        return;
+    }
+    if (scan->err != SL_OK)
+        sl_log(SL_LOG_WARN, "hooks", "not_matched", "code=%s", sl_err_code(scan->err));
+    hooks->scan = NULL;
+    sl_memory_free(scan);
+}
+
+/* At least one name, so that whatever else a turn does cannot keep it waiting. */
+bool sli_hooks_scan(struct sl_hooks *hooks)
+{
+    struct sli_scan *scan = hooks->scan;
+    if (scan == NULL || scan->page == NULL)
+        return false;
+    const struct sl_list *list = &scan->page->u.list;
+    uint32_t count = scan->page->err == SL_OK ? list->name_count : 0;
+    bool may_go_on = true;
+    for (; scan->next < count && may_go_on; scan->next++) {
+        look_at(hooks, scan, list->names[scan->next]);
+        may_go_on = hooks->compared < SLI_TURN_COMPARISONS_MAX;
+    }
+    bool is_done = scan->next == count;
+    if (is_done && scan->under_way == 0)
+        turn_page(hooks, scan);
+    return !is_done;
+}
+
+/* Until it ends, or has taken as long as nobody being served is worth. */
+static void begin_scan(struct sl_hooks *hooks)
+{
     if (hooks->registry.patterns.count == 0)
-        return SL_OK;
-    enum sl_err err = list(hooks, sl_bytes(NULL, 0), is_matched_anew, &names);
-    struct sl_bytes *array = array_of(&names, &count);
-    if (err == SL_OK)
-        err = ask(hooks, array, count);
-    drop_empty(hooks, array, count);
-    sl_memory_free(array);
-    names_deinit(&names);
-    return err;
+        return;
+    hooks->scan = sl_memory_zalloc(sizeof(*hooks->scan));
+    ask_for_page(hooks, hooks->scan, 0);
+    while (hooks->scan != NULL && hooks->compared < LOAD_COMPARISONS_MAX)
+        if (!sli_hooks_scan(hooks) && hooks->scan != NULL)
+            await(hooks);
 }
 
 /* ---- all together ---- */
@@ -410,10 +475,9 @@ enum sl_err sli_hooks_load(struct sl_hooks *hooks)
         return err;
     sli_hooks_begin_epoch(hooks);
     err = ask_linked(hooks);
-    if (err == SL_OK)
-        err = match_all(hooks);
     if (err != SL_OK)
         return err;
+    begin_scan(hooks);
     resume_all(hooks);
     if (sl_keys_are_new(hooks->keys))
         sl_log(SL_LOG_WARN, "hooks", "keys_made",

@@ -89,32 +89,36 @@ static void remove_pattern(struct sl_registry *registry, struct sl_subscription 
     sl_memory_free(group);
 }
 
-static void match_group(const struct sl_registry *registry, struct sl_bytes prefix,
-                        struct sl_bytes name,
-                        void (*each)(void *context, struct sl_subscription *subscription),
-                        void *context)
+static size_t match_group(const struct sl_registry *registry, struct sl_bytes prefix,
+                          struct sl_bytes name,
+                          void (*each)(void *context, struct sl_subscription *subscription),
+                          void *context)
 {
+    size_t compared = 0;
     const struct group *group = find_group(registry, prefix, sl_hash(&registry->key, prefix));
     if (group == NULL)
-        return;
+        return 0;
     const struct sl_link *head = &group->subscriptions;
     for (struct sl_link *link = head->next; link != head; link = link->next) {
         struct sl_subscription *subscription = SL_OBJECT(link, struct sl_subscription, of_index);
         if (sl_glob_matches(subscription->glob, name))
             each(context, subscription);
+        compared++;
     }
+    return compared;
 }
 
-void sl_registry_match(const struct sl_registry *registry, struct sl_bytes name,
-                       void (*each)(void *context, struct sl_subscription *subscription),
-                       void *context)
+size_t sl_registry_match(const struct sl_registry *registry, struct sl_bytes name,
+                         void (*each)(void *context, struct sl_subscription *subscription),
+                         void *context)
 {
     if (registry->patterns.count == 0)
-        return;
-    match_group(registry, sl_bytes(name.data, 0), name, each, context);
+        return 0;
+    size_t compared = match_group(registry, sl_bytes(name.data, 0), name, each, context);
     for (size_t i = 1; i <= name.size; i++)
         if (i == name.size || name.data[i] == '/')
-            match_group(registry, sl_bytes(name.data, i), name, each, context);
+            compared += match_group(registry, sl_bytes(name.data, i), name, each, context);
+    return compared;
 }
 
 /* ---- subscriptions ---- */

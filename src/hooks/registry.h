@@ -70,10 +70,13 @@ SL_NODISCARD enum sl_err sl_registry_link(struct sl_registry *registry,
                                           struct sl_bytes name, struct sl_cursor **cursor);
 /* Removes the cursor; a stream without any is forgotten. The subscription remembers to write it. */
 void sl_registry_unlink(struct sl_registry *registry, struct sl_cursor **cursor);
-/* Calls `each` for every subscription whose pattern matches this name. */
-void sl_registry_match(const struct sl_registry *registry, struct sl_bytes name,
-                       void (*each)(void *context, struct sl_subscription *subscription),
-                       void *context);
+/*
+ * Calls `each` for every subscription whose pattern matches this name. Returns how many patterns
+ * were compared with it.
+ */
+size_t sl_registry_match(const struct sl_registry *registry, struct sl_bytes name,
+                         void (*each)(void *context, struct sl_subscription *subscription),
+                         void *context);
 /* Keeps the list of those with unread bytes; after everything that may change that. */
 void sl_registry_note_pending(struct sl_registry *registry, struct sl_subscription *subscription,
                               uint64_t now_ms);

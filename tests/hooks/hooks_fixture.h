@@ -51,6 +51,13 @@ class HooksTest : public ::testing::Test
 
     void Open()
     {
+        Prepare();
+        Start();
+    }
+
+    /* What happens between this and the start is told to the hooks all at once. */
+    void Prepare()
+    {
         struct sl_engine_options options = {};
         options.shards = 1;
         options.data_directory = "/disk/data";
@@ -71,6 +78,10 @@ class HooksTest : public ::testing::Test
         setup.deliveries_max = 1;
         setup.delivery_timeout_ms = 1000;
         ASSERT_EQ(sl_hooks_open(&setup, &hooks_), SL_OK);
+    }
+
+    void Start()
+    {
         sl_hooks_start(hooks_);
     }
 

@@ -25,7 +25,7 @@ class Registry : public RegistryTest
     Strings Matches(const std::string &name)
     {
         Strings ids;
-        sl_registry_match(
+        compared_ = sl_registry_match(
             &registry_, Bytes(name),
             [](void *context, struct sl_subscription *subscription) {
                 static_cast<Strings *>(context)->push_back(
@@ -35,6 +35,8 @@ class Registry : public RegistryTest
         std::sort(ids.begin(), ids.end());
         return ids;
     }
+
+    size_t compared_ = 0; /* patterns, by the last Matches() */
 };
 
 TEST_F(Registry, FindsSubscriptionsById)
@@ -59,6 +61,7 @@ TEST_F(Registry, MatchesPatternsThatBeginAsTheNameDoes)
     Pattern("child", "a/*");
     Pattern("other", "ab/*");
     EXPECT_EQ(Matches("a"), (Strings{ "all", "one" }));
+    EXPECT_EQ(compared_, 4u) << "and those that begin with its first segment";
     EXPECT_EQ(Matches("a/b"), (Strings{ "all", "below", "child", "literal", "two" }));
     EXPECT_EQ(Matches("a/b/c/d"), (Strings{ "all", "below" }));
     EXPECT_EQ(Matches("ab/c"), (Strings{ "all", "other" }));

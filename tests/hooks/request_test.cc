@@ -55,6 +55,44 @@ TEST_F(HooksRequest, DoneSaysThatThereIsMoreThanWasAcknowledged)
     EXPECT_EQ(Report("a", claim, Ack(2)).Member("next_wake"), "false");
 }
 
+/* Changes are taken in many turns; a claim goes on behind those that were answered before it. */
+TEST_F(HooksRequest, AClaimSeesAllThatWasAppendedHoweverMuchThereIsToCompare)
+{
+    for (const char *id : { "b", "c", "d", "e", "f", "g", "h", "i", "j" })
+        ASSERT_EQ(Put(id, R"("pattern":"**/none")").err, SL_OK);
+    ASSERT_EQ(Put("a", R"("pattern":"*/last")").err, SL_OK);
+    Close();
+    Prepare();
+    for (int i = 0; i < 1000; i++)
+        ASSERT_EQ(session_->Create("n/" + std::to_string(i), Plain().Data("x")).err, SL_OK);
+    ASSERT_EQ(session_->Create("n/last", Plain().Data("x")).err, SL_OK);
+    Start();
+    EXPECT_EQ(Claim("a").err, SL_OK);
+    EXPECT_EQ(Claim("b").err, SL_ERR_NO_PENDING_WORK);
+}
+
+/* More names and patterns than are compared before anybody is served. */
+TEST_F(HooksRequest, AStartFindsTheRestOfItsLinksWhileItServes)
+{
+    const size_t names = 6000;
+    links_max_ = 0;
+    Reopen();
+    for (const char *id : { "b", "c", "d", "e", "f", "g", "h", "i", "j" })
+        ASSERT_EQ(Put(id, R"("pattern":"**/none")").err, SL_OK);
+    ASSERT_EQ(Put("a", R"("pattern":"**/some")").err, SL_OK);
+    for (size_t i = 0; i < names; i++)
+        ASSERT_EQ(session_->Create(std::to_string(i) + "/some", Plain().Data("x")).err, SL_OK);
+    ASSERT_EQ(session_->Create("empty/some").err, SL_OK);
+    EXPECT_EQ(Claim("a").err, SL_ERR_NO_PENDING_WORK) << "no link was left";
+    links_max_ = names + 1;
+    Reopen();
+    Reopen(); /* what was begun is left */
+    const auto links = [&] { return Bytes() > 0 ? Metric("sluice_subscription_links") : 0; };
+    EXPECT_TRUE(Eventually([&] { return links() == names; }));
+    EXPECT_EQ(Claim("a").err, SL_OK);
+    EXPECT_EQ(links(), names) << "creating a stream links nothing";
+}
+
 TEST_F(HooksRequest, ASubscriptionBeyondTheMemoryIsRefused)
 {
     const std::string pattern = R"("pattern":"jobs/*")";
