@@ -108,8 +108,8 @@ static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *re
     sl_buffer_append_bytes(&hook->subscription.root, request->root);
     body = &hook->subscription.config;
     enum sl_err err = sl_registry_check_room(
-        &hooks->registry, sl_registry_size_of(&hooks->registry, &hook->subscription), body->streams,
-        body->stream_count);
+        &hooks->registry, sl_registry_size_of(&hooks->registry, &hook->subscription), NULL,
+        body->streams, body->stream_count);
     if (err == SL_OK) {
         sli_hooks_add(hooks, hook);
         return hook;
@@ -146,8 +146,8 @@ void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
 
 static void on_add(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
 {
-    enum sl_err err = sl_registry_check_room(&hooks->registry, 0, request->body.streams,
-                                             request->body.stream_count);
+    enum sl_err err = sl_registry_check_room(&hooks->registry, 0, &hook->subscription,
+                                             request->body.streams, request->body.stream_count);
     if (err != SL_OK)
         sli_hooks_refuse_room(request, err);
     else
@@ -158,9 +158,8 @@ static void on_add(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hook
 static void on_remove(struct sl_hooks *hooks, struct sli_hook *hook,
                       struct sl_hooks_request *request)
 {
-    struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, request->stream);
     struct sl_cursor *cursor =
-        stream == NULL ? NULL : sl_subscription_find(&hook->subscription, stream);
+        sl_registry_find_cursor(&hooks->registry, &hook->subscription, request->stream);
     if (cursor != NULL && cursor->is_explicit) {
         cursor->is_explicit = false;
         if (cursor->is_glob)
@@ -230,16 +229,15 @@ static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *ho
 static struct sl_cursor *find_acked(const struct sl_hooks *hooks, const struct sli_hook *hook,
                                     const struct sl_ack *ack, const char **wrong)
 {
-    struct sl_followed *stream = sl_registry_find_stream(&hooks->registry, ack->stream);
     struct sl_cursor *cursor =
-        stream == NULL ? NULL : sl_subscription_find(&hook->subscription, stream);
+        sl_registry_find_cursor(&hooks->registry, &hook->subscription, ack->stream);
     if (cursor == NULL || !cursor->is_placed)
         *wrong = "a stream of the acks is not linked by the subscription";
     else if (!ack->has_offset)
         *wrong = "an offset of the acks is not one that a stream can have";
     else if ((int64_t)ack->offset < cursor->acked)
         *wrong = "an offset of the acks is before what was acked already";
-    else if (ack->offset > stream->tail)
+    else if (ack->offset > cursor->stream->tail)
         *wrong = "an offset of the acks is beyond the end of its stream";
     else
         return cursor;

@@ -190,13 +190,22 @@ static size_t size_of_stream(size_t name_size)
 }
 
 enum sl_err sl_registry_check_room(const struct sl_registry *registry, size_t bytes,
+                                   const struct sl_subscription *subscription,
                                    const struct sl_bytes *names, size_t name_count)
 {
-    if (registry->cursor_count + name_count > registry->cursors_max)
-        return SL_ERR_TOO_MANY_LINKS;
-    for (size_t i = 0; i < name_count; i++)
+    size_t links = 0;
+    for (size_t i = 0; i < name_count; i++) {
+        if (subscription != NULL &&
+            sl_registry_find_cursor(registry, subscription, names[i]) != NULL)
+            continue;
+        links++;
         bytes += sizeof(struct sl_cursor) + size_of_stream(names[i].size);
-    return registry->bytes + bytes > registry->bytes_max ? SL_ERR_MEMORY_LIMIT_EXCEEDED : SL_OK;
+    }
+    if (links > 0 && registry->cursor_count + links > registry->cursors_max)
+        return SL_ERR_TOO_MANY_LINKS;
+    if (bytes > 0 && registry->bytes + bytes > registry->bytes_max)
+        return SL_ERR_MEMORY_LIMIT_EXCEEDED;
+    return SL_OK;
 }
 
 void sl_registry_note_pending(struct sl_registry *registry, struct sl_subscription *subscription,
@@ -228,6 +237,14 @@ struct sl_followed *sl_registry_find_stream(const struct sl_registry *registry,
     return NULL;
 }
 
+struct sl_cursor *sl_registry_find_cursor(const struct sl_registry *registry,
+                                          const struct sl_subscription *subscription,
+                                          struct sl_bytes name)
+{
+    const struct sl_followed *stream = sl_registry_find_stream(registry, name);
+    return stream == NULL ? NULL : sl_subscription_find(subscription, stream);
+}
+
 static struct sl_followed *add_stream(struct sl_registry *registry, struct sl_bytes name)
 {
     struct sl_followed *stream = sl_memory_alloc(size_of_stream(name.size));
@@ -246,7 +263,7 @@ enum sl_err sl_registry_link(struct sl_registry *registry, struct sl_subscriptio
     *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
     if (*cursor != NULL)
         return SL_OK;
-    enum sl_err err = sl_registry_check_room(registry, 0, &name, 1);
+    enum sl_err err = sl_registry_check_room(registry, 0, NULL, &name, 1);
     if (err != SL_OK)
         return err;
     if (stream == NULL)

@@ -50,10 +50,12 @@ size_t sl_registry_size_of(const struct sl_registry *registry,
 /* Counts its bytes again; after everything that may change that. */
 void sl_registry_note_size(struct sl_registry *registry, struct sl_subscription *subscription);
 /*
- * Is there room for so many bytes, and for new links to streams of these names, whether others
- * link them or not? Errors: TOO_MANY_LINKS MEMORY_LIMIT_EXCEEDED
+ * Is there room for so many bytes, and for links of the subscription to the streams of these names
+ * that it does not link yet, whether others do or not? NULL: it links none. Nothing always fits.
+ * Errors: TOO_MANY_LINKS MEMORY_LIMIT_EXCEEDED
  */
 SL_NODISCARD enum sl_err sl_registry_check_room(const struct sl_registry *registry, size_t bytes,
+                                                const struct sl_subscription *subscription,
                                                 const struct sl_bytes *names, size_t name_count);
 
 /* ---- streams and cursors ---- */
@@ -61,6 +63,10 @@ SL_NODISCARD enum sl_err sl_registry_check_room(const struct sl_registry *regist
 /* NULL: nobody links it. */
 struct sl_followed *sl_registry_find_stream(const struct sl_registry *registry,
                                             struct sl_bytes name);
+/* The cursor of the subscription in the stream of this name; NULL: there is none. */
+struct sl_cursor *sl_registry_find_cursor(const struct sl_registry *registry,
+                                          const struct sl_subscription *subscription,
+                                          struct sl_bytes name);
 /*
  * Sets *cursor to that of the subscription in the stream of this name, made if there is none:
  * without a place then. NULL on failure. Errors: those of sl_registry_check_room()

@@ -510,9 +510,8 @@ static bool apply_unlink(struct sl_bytes value, struct sl_registry *registry,
 {
     struct sl_buffer path = { NULL, 0, 0 };
     bool ok = sl_json_is_string(value) && sl_json_decode_string(value, &path);
-    struct sl_followed *stream =
-        ok ? sl_registry_find_stream(registry, sl_buffer_bytes(&path)) : NULL;
-    struct sl_cursor *cursor = stream == NULL ? NULL : sl_subscription_find(subscription, stream);
+    struct sl_cursor *cursor =
+        ok ? sl_registry_find_cursor(registry, subscription, sl_buffer_bytes(&path)) : NULL;
     if (cursor != NULL)
         sl_registry_unlink(registry, &cursor);
     sl_buffer_deinit(&path);

@@ -109,6 +109,21 @@ TEST_F(Registry, RefusesALinkTooMany)
     EXPECT_EQ(sl_registry_link(&registry_, a, Bytes("one more"), &cursor), SL_OK);
 }
 
+TEST_F(Registry, OnlyNewLinksNeedRoom)
+{
+    struct sl_subscription *a = Pattern("a", "x/*"), *b = Pattern("b", "x/*");
+    Link(a, kOne, 0, 0);
+    const struct sl_bytes names[] = { Bytes(kOne), Bytes(kTwo) };
+    registry_.cursors_max = 2;
+    EXPECT_EQ(sl_registry_check_room(&registry_, 0, a, names, 2), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, 0, b, names, 2), SL_ERR_TOO_MANY_LINKS);
+    EXPECT_EQ(sl_registry_check_room(&registry_, 0, nullptr, names, 2), SL_ERR_TOO_MANY_LINKS);
+    Link(a, kTwo, 0, 0);
+    registry_.cursors_max = registry_.bytes_max = 1; /* as after a start that read more */
+    EXPECT_EQ(sl_registry_check_room(&registry_, 0, a, names, 2), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, 1, a, names, 2), SL_ERR_MEMORY_LIMIT_EXCEEDED);
+}
+
 TEST_F(Registry, CountsTheBytesOfAllThatItHolds)
 {
     struct sl_subscription *a = Pattern("a", "x/*"), *b = Pattern("b", "x/*");
@@ -133,15 +148,15 @@ TEST_F(Registry, RefusesAByteTooMany)
     struct sl_subscription *a = Pattern("a", "x/*");
     const size_t more = 1000;
     registry_.bytes_max = registry_.bytes + more;
-    EXPECT_EQ(sl_registry_check_room(&registry_, more - 1, nullptr, 0), SL_OK);
-    EXPECT_EQ(sl_registry_check_room(&registry_, more, nullptr, 0), SL_OK);
-    EXPECT_EQ(sl_registry_check_room(&registry_, more + 1, nullptr, 0),
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - 1, nullptr, nullptr, 0), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more, nullptr, nullptr, 0), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more + 1, nullptr, nullptr, 0),
               SL_ERR_MEMORY_LIMIT_EXCEEDED);
     const struct sl_bytes names[] = { Bytes(kOne), Bytes(kTwo) };
     const size_t links =
         2 * (sizeof(struct sl_cursor) + sizeof(struct sl_followed)) + kOne.size() + kTwo.size();
-    EXPECT_EQ(sl_registry_check_room(&registry_, more - links, names, 2), SL_OK);
-    EXPECT_EQ(sl_registry_check_room(&registry_, more - links + 1, names, 2),
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - links, nullptr, names, 2), SL_OK);
+    EXPECT_EQ(sl_registry_check_room(&registry_, more - links + 1, nullptr, names, 2),
               SL_ERR_MEMORY_LIMIT_EXCEEDED);
     struct sl_cursor *cursor;
     ASSERT_EQ(sl_registry_link(&registry_, a, names[0], &cursor), SL_OK);

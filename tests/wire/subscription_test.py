@@ -706,3 +706,5 @@ class Limits(SubscriptionTest):
         self.assertStatus(self.control("PUT", body=body), 201)
         response = self.control("POST", "/streams", {"streams": ["c"]})
         self.assertError(response, 429, "TOO_MANY_LINKS")
+        response = self.control("POST", "/streams", {"streams": ["b", "a"]})
+        self.assertStatus(response, 204)
