@@ -222,6 +222,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     made->setup = *setup;
     made->metrics = sl_metrics_registry_join(setup->registry);
     made->port = sl_port_create();
+    made->hold_lock = sl_mutex_create();
     made->shards = sl_engine_shards(setup->engine);
     sl_link_init(&made->to_settle);
     sl_link_init(&made->intakes);
@@ -268,8 +269,40 @@ void sl_hooks_stop(struct sl_hooks **hooks)
     sl_registry_deinit(&last->registry);
     if (last->keys != NULL)
         sl_keys_close(&last->keys);
+    SL_ASSERT(last->held_bytes == 0);
+    sl_mutex_destroy(&last->hold_lock);
     sl_port_destroy(&last->port);
     sl_memory_free(last);
+}
+
+bool sl_hooks_hold(struct sl_hooks *hooks, struct sl_hooks_request *request, size_t size)
+{
+    if (size <= SL_HOOKS_SMALL_SIZE_MAX)
+        return true;
+    sl_mutex_lock(hooks->hold_lock);
+    bool is_alone = hooks->held_bytes == request->held_bytes;
+    bool fits = is_alone || (hooks->held_bytes <= hooks->setup.bytes_max &&
+                             size <= hooks->setup.bytes_max - hooks->held_bytes);
+    if (fits) {
+        request->held_bytes += size;
+        hooks->held_bytes += size;
+    }
+    sl_mutex_unlock(hooks->hold_lock);
+    if (!fits) {
+        request->err = SL_ERR_OVERLOADED;
+        request->message = "requests at __ds hold as much memory as they may: try again later";
+    }
+    return fits;
+}
+
+void sl_hooks_let_go(struct sl_hooks *hooks, struct sl_hooks_request *request)
+{
+    if (request->held_bytes == 0)
+        return;
+    sl_mutex_lock(hooks->hold_lock);
+    hooks->held_bytes -= request->held_bytes;
+    sl_mutex_unlock(hooks->hold_lock);
+    request->held_bytes = 0;
 }
 
 void sl_hooks_submit(struct sl_hooks *hooks, struct sl_hooks_request *request)

@@ -7,7 +7,7 @@
  * Why      Everything about subscriptions is decided in one place, in one order, and far from the
  *          appends: a shard does no more than note that a stream has grown (see CHANGES in
  *          sluice/operation.h).
- * Thread   open, start, stop: main. submit: any.
+ * Thread   open, start, stop: main. submit, hold, let_go: any.
  * Owns     The subscriptions, their keys, the courier.
  *
  * Durable  What a subscription is lies in a stream of its own, __ds/subscriptions/<id>/<number>, as
@@ -30,6 +30,11 @@ extern "C" {
 struct sl_hooks;
 struct sli_hook;
 
+enum {
+    /* Bytes that a request may hold, before and after, within what each connection may take. */
+    SL_HOOKS_SMALL_SIZE_MAX = 8 * 1024,
+};
+
 struct sl_hooks_setup {
     struct sl_engine *engine;             /* borrowed for the life of the hooks */
     struct sl_metrics_registry *registry; /* borrowed for the life of the hooks */
@@ -40,7 +45,7 @@ struct sl_hooks_setup {
     bool allow_local_webhooks;    /* http to this machine, for development */
     unsigned subscriptions_max;   /* more are refused */
     unsigned links_max;           /* streams that they link, over all of them */
-    size_t bytes_max;             /* of memory, for all of that */
+    size_t bytes_max;             /* of memory, for all of that; as much for requests */
     unsigned deliveries_max;      /* webhooks under way at the same time */
     unsigned delivery_timeout_ms; /* until a receiver has answered */
 };
@@ -76,6 +81,7 @@ struct sl_hooks_request {
     struct sl_bytes stream;      /* REMOVE: canonical name; empty: there can be none */
     uint64_t cursor;             /* LIST: 0 starts; afterwards as the answer before said */
     struct sl_control_body body; /* owned by the asker; PUT may take it */
+    size_t held_bytes;           /* see sl_hooks_hold(); 0 at first */
     /* Called by the hooks' thread: the request is its asker's again. */
     void (*on_done)(struct sl_hooks_request *request);
     /* the answer */
@@ -103,6 +109,17 @@ void sl_hooks_start(struct sl_hooks *hooks);
  * start.
  */
 void sl_hooks_stop(struct sl_hooks **hooks);
+
+/*
+ * The request holds so many more bytes of memory: what was asked, or what is answered. All
+ * requests together hold at most bytes_max, but for one that nobody else is beside, and for
+ * SL_HOOKS_SMALL_SIZE_MAX, which is as good as nothing. False: they would hold more, and the
+ * request says what is wrong. Its asker, or the hooks while they have it.
+ */
+SL_NODISCARD bool sl_hooks_hold(struct sl_hooks *hooks, struct sl_hooks_request *request,
+                                size_t size);
+/* It holds nothing any more. Its asker; the request needs not be there beyond that. */
+void sl_hooks_let_go(struct sl_hooks *hooks, struct sl_hooks_request *request);
 
 /* The texts and the body live until on_done; all members of the answer are zero. */
 void sl_hooks_submit(struct sl_hooks *hooks, struct sl_hooks_request *request);

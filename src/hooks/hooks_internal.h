@@ -125,6 +125,8 @@ struct sl_hooks {
     struct sl_port *port;       /* owned: requests have come */
     struct sl_inbox inbox;      /* of struct sl_hooks_request */
     struct sl_thread *thread;   /* owned; NULL: not started */
+    struct sl_mutex *hold_lock; /* owned: of what follows */
+    size_t held_bytes;          /* by all requests */
     struct sl_registry registry;
     struct sl_timer_wheel wheel; /* of struct sli_hook */
     struct sl_hooks_now now;

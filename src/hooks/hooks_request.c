@@ -46,10 +46,25 @@ void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
     sli_hooks_touch(hooks, hook);
 }
 
+/* Makes room for an answer that says all links. False: there is none, which was answered. */
+static bool reserve_text(struct sl_hooks *hooks, const struct sli_hook *hook,
+                         struct sl_hooks_request *request)
+{
+    size_t size = sl_subscription_answer_size_max(&hook->subscription, request->root);
+    if (!sl_hooks_hold(hooks, request, size)) {
+        sli_hooks_answer(request, request->err);
+        return false;
+    }
+    sl_buffer_reserve(&request->text, size);
+    return true;
+}
+
 static void answer_view(struct sl_hooks *hooks, struct sli_hook *hook,
                         struct sl_hooks_request *request)
 {
     struct sl_hooks_address address = { request->root, sl_keys_id(hooks->keys) };
+    if (!reserve_text(hooks, hook, request))
+        return;
     sl_subscription_append_view(&hook->subscription, &address, &request->text);
     sli_hooks_answer_durable(hooks, hook, request);
 }
@@ -183,9 +198,11 @@ static void on_claim(struct sl_hooks *hooks, struct sli_hook *hook,
         return;
     }
     sli_hook_advance(hooks, hook);
+    sli_hooks_touch(hooks, hook);
+    if (sl_subscription_may_claim(subscription) == SL_OK && !reserve_text(hooks, hook, request))
+        return;
     enum sl_err err =
         sl_subscription_claim(subscription, request->body.worker, hooks->now.running_ms);
-    sli_hooks_touch(hooks, hook);
     if (err == SL_ERR_NO_PENDING_WORK && !request->is_settled) {
         sli_hooks_await_settled(hooks, request);
         return;
@@ -335,7 +352,9 @@ static void on_list(struct sl_hooks *hooks, struct sl_hooks_request *request)
             break;
     }
     sl_buffer_printf(&request->text, "],\"next_cursor\":\"%" PRIu64 "\"}", cursor);
-    sli_hooks_answer(request, SL_OK);
+    if (!sl_hooks_hold(hooks, request, request->text.capacity))
+        sl_buffer_deinit(&request->text);
+    sli_hooks_answer(request, request->err);
 }
 
 static void on_jwks(struct sl_hooks *hooks, struct sl_hooks_request *request)

@@ -167,10 +167,9 @@ size_t sl_registry_size_of(const struct sl_registry *registry,
                            const struct sl_subscription *subscription)
 {
     const struct sl_control_body *config = &subscription->config;
-    size_t size = registry->subscription_size + config->text.capacity +
-                  config->stream_count * sizeof(config->streams[0]) + subscription->id.capacity +
-                  subscription->root.capacity + subscription->worker.capacity +
-                  subscription->unlinked.capacity;
+    size_t size = registry->subscription_size + sl_control_body_size(config) +
+                  subscription->id.capacity + subscription->root.capacity +
+                  subscription->worker.capacity + subscription->unlinked.capacity;
     if (subscription->glob != NULL)
         size += sl_glob_size(subscription->glob) + sizeof(struct group) +
                 sl_glob_prefix(subscription->glob).size;

@@ -9,7 +9,6 @@ void sl_subscription_init(struct sl_subscription *subscription, struct sl_bytes 
 {
     *subscription = (struct sl_subscription){ .config = *config };
     *config = (struct sl_control_body){ .streams = NULL };
-    sl_control_body_shrink(&subscription->config);
     sl_buffer_append_bytes(&subscription->id, id);
     sl_link_init(&subscription->of_index);
     sl_link_init(&subscription->cursors);
@@ -88,6 +87,7 @@ struct sl_cursor *sl_cursor_create(struct sl_subscription *subscription, struct 
     sl_link_append(&subscription->cursors, &cursor->of_subscription);
     stream->cursor_count++;
     subscription->cursor_count++;
+    subscription->names_size += stream->name_size;
     return cursor;
 }
 
@@ -107,6 +107,7 @@ void sl_cursor_destroy(struct sl_cursor **cursor)
     if (last->is_pending)
         last->subscription->pending_count--;
     last->subscription->cursor_count--;
+    last->subscription->names_size -= last->stream->name_size;
     last->stream->cursor_count--;
     sl_link_remove(&last->of_stream);
     sl_link_remove(&last->of_subscription);
@@ -193,13 +194,21 @@ static void forget_failures(struct sl_subscription *subscription)
     subscription->wake_unwritten = true;
 }
 
-enum sl_err sl_subscription_claim(struct sl_subscription *subscription, struct sl_bytes worker,
-                                  uint64_t now_ms)
+enum sl_err sl_subscription_may_claim(const struct sl_subscription *subscription)
 {
     if (subscription->phase == SL_SUBSCRIPTION_HELD)
         return SL_ERR_ALREADY_CLAIMED;
     if (subscription->phase == SL_SUBSCRIPTION_IDLE || subscription->pending_count == 0)
         return SL_ERR_NO_PENDING_WORK;
+    return SL_OK;
+}
+
+enum sl_err sl_subscription_claim(struct sl_subscription *subscription, struct sl_bytes worker,
+                                  uint64_t now_ms)
+{
+    enum sl_err err = sl_subscription_may_claim(subscription);
+    if (err != SL_OK)
+        return err;
     sl_buffer_clear(&subscription->worker);
     sl_buffer_append_bytes(&subscription->worker, worker);
     subscription->phase = SL_SUBSCRIPTION_HELD;

@@ -98,6 +98,7 @@ struct sl_subscription {
     /* cursors */
     struct sl_link cursors; /* of struct sl_cursor, in the order in which they were linked */
     size_t cursor_count;
+    size_t names_size; /* bytes of the names of their streams */
     size_t pending_count;
     struct sl_link of_pending; /* in the list of those with unread bytes, oldest first */
     uint64_t pending_since_ms; /* running clock; while pending_count > 0 */
@@ -166,9 +167,11 @@ void sl_subscription_take_snapshot(struct sl_subscription *subscription);
 bool sl_subscription_is_idle_wake(const struct sl_subscription *subscription);
 /* The wake is over, whatever it was for; what was not acked is pending still. */
 void sl_subscription_end_wake(struct sl_subscription *subscription);
+/* Is there a wake that a worker can have? Errors: ALREADY_CLAIMED NO_PENDING_WORK */
+SL_NODISCARD enum sl_err sl_subscription_may_claim(const struct sl_subscription *subscription);
 /*
- * The worker gets the lease of the wake. Errors: ALREADY_CLAIMED; NO_PENDING_WORK (idle); both
- * leave everything as it was.
+ * The worker gets the lease of the wake. Errors: those of sl_subscription_may_claim(), which leave
+ * everything as it was.
  */
 SL_NODISCARD enum sl_err sl_subscription_claim(struct sl_subscription *subscription,
                                                struct sl_bytes worker, uint64_t now_ms);

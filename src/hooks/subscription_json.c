@@ -12,6 +12,18 @@
 #include "protocol/offset.h"
 #include "protocol/stream_name.h"
 
+enum {
+    /* Bytes of the object of one link in an answer and the comma, without the name. */
+    LINK_SIZE_MAX = 156,
+    /* Bytes of all that an answer says beside links and texts. */
+    FRAME_SIZE_MAX = 1024,
+    /* Bytes that one byte of a text becomes. */
+    ESCAPE_SIZE_MAX = 6,
+};
+
+SL_STATIC_ASSERT(LINK_SIZE_MAX < sizeof(struct sl_cursor) + sizeof(struct sl_followed),
+                 "what is counted for links bounds what is answered of them");
+
 /* ---- writing members ---- */
 
 /* A member `name` with the text, or null when it is empty. */
@@ -139,6 +151,16 @@ void sl_subscription_append_view(const struct sl_subscription *subscription,
                      config->is_webhook && subscription->retry_count > 0 ? "failed" : "active");
     append_text(out, "description", config->description);
     sl_buffer_append_text(out, "}");
+}
+
+size_t sl_subscription_answer_size_max(const struct sl_subscription *subscription,
+                                       struct sl_bytes root)
+{
+    const struct sl_control_body *config = &subscription->config;
+    size_t texts = 2 * subscription->id.size + config->pattern.size + config->url.size +
+                   config->wake_stream.size + config->description.size;
+    return FRAME_SIZE_MAX + root.size + ESCAPE_SIZE_MAX * texts + subscription->names_size +
+           LINK_SIZE_MAX * subscription->cursor_count;
 }
 
 void sl_subscription_append_claim(const struct sl_subscription *subscription, struct sl_bytes token,

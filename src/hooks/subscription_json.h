@@ -42,6 +42,12 @@ struct sl_hooks_address {
 
 void sl_subscription_append_view(const struct sl_subscription *subscription,
                                  const struct sl_hooks_address *address, struct sl_buffer *out);
+/*
+ * No view and no claim takes more bytes. Without its own texts never more than the registry counts
+ * for the links and their streams.
+ */
+size_t sl_subscription_answer_size_max(const struct sl_subscription *subscription,
+                                       struct sl_bytes root);
 /* The answer to a claim: streams as they are now. */
 void sl_subscription_append_claim(const struct sl_subscription *subscription, struct sl_bytes token,
                                   struct sl_buffer *out);

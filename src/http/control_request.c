@@ -13,11 +13,12 @@
 
 enum {
     ID_SIZE_MAX = 255, /* bytes of a subscription's id, percent-encoded. INVALID_REQUEST */
+    RAW_COPIES = 2,    /* so many times its size h2o holds of a body at most, until the answer */
 };
 
 #define LIST_PATH "/subscriptions"
 
-/* A request on its way to the hooks and back. */
+/* A request on its way to the hooks and back, and its answer until that was sent. */
 struct control {
     struct sl_hooks_request request;
     struct sl_exchange *exchange;      /* held until it is back */
@@ -50,7 +51,7 @@ static const struct route {
 
 /* ---- answers ---- */
 
-/* `text` is JSON, or nothing; it is copied. */
+/* `text` is JSON, or nothing; it lives until the exchange's request is gone. */
 static void answer_json(struct sl_exchange *exchange, int status, const char *cache_control,
                         const char *type, struct sl_bytes text)
 {
@@ -59,10 +60,8 @@ static void answer_json(struct sl_exchange *exchange, int status, const char *ca
         sl_reply_finish(exchange, NULL, 0);
         return;
     }
-    h2o_iovec_t copy = h2o_strdup(&exchange->req->pool, (const char *)text.data, text.size);
-    struct sl_bytes body = sl_bytes(copy.base, copy.len);
     sl_reply_header(exchange, "Content-Type", sl_bytes_of(type));
-    sl_reply_finish(exchange, &body, 1);
+    sl_reply_finish(exchange, &text, 1);
 }
 
 /* `message` may be NULL; `members` are more of the error object, or empty. */
@@ -85,6 +84,7 @@ static void answer_error(struct sl_exchange *exchange, enum sl_err err, const ch
         sl_reply_header(exchange, "Allow", sl_bytes_of(allow));
     if (sl_problem_of(err)->retry_after)
         sl_reply_header_number(exchange, "Retry-After", 1);
+    sl_reply_count_refusal(exchange, err);
     sl_reply_finish(exchange, &body, 1);
 }
 
@@ -97,6 +97,7 @@ static void answer_not_there(struct sl_exchange *exchange)
 
 static void destroy(struct control *control)
 {
+    sl_hooks_let_go(control->acceptor->options->hooks, &control->request);
     sl_control_body_deinit(&control->request.body);
     sl_buffer_deinit(&control->request.text);
     sl_buffer_deinit(&control->root);
@@ -104,14 +105,25 @@ static void destroy(struct control *control)
     sl_memory_free(control);
 }
 
+/* The answer was sent, or nobody wants it any more. */
+static void on_gone(struct sl_exchange *exchange)
+{
+    destroy((struct control *)exchange->driver);
+}
+
+/* Takes the control. */
 static void answer(struct control *control)
 {
     const struct sl_hooks_request *request = &control->request;
     struct sl_exchange *exchange = control->exchange;
     struct sl_bytes text = sl_buffer_bytes(&request->text);
 
-    if (exchange->req == NULL || exchange->ended)
+    if (exchange->req == NULL || exchange->ended) {
+        destroy(control);
         return;
+    }
+    exchange->driver = control;
+    exchange->on_gone = on_gone;
     if (request->err != SL_OK)
         answer_error(exchange, request->err, request->message, text, NULL);
     else if (request->action == SL_HOOKS_JWKS)
@@ -137,7 +149,6 @@ void sl_control_on_answered(h2o_multithread_receiver_t *receiver, h2o_linklist_t
         h2o_linklist_unlink(messages->next);
         acceptor->control_count--;
         answer(control);
-        destroy(control);
         sl_exchange_release(exchange);
     }
 }
@@ -234,7 +245,16 @@ static enum sl_err read_request(struct control *control, const struct route *rou
     sl_base_url_append(exchange, &control->root);
     sl_buffer_append_bytes(&control->root, exchange->acceptor->options->stream_root);
     request->root = sl_buffer_bytes(&control->root);
-    return route->parse == NULL ? SL_OK : route->parse(exchange->body, &request->body, message);
+    if (route->parse == NULL)
+        return SL_OK;
+    enum sl_err err = route->parse(exchange->body, &request->body, message);
+    if (err == SL_OK &&
+        !sl_hooks_hold(exchange->acceptor->options->hooks, request,
+                       RAW_COPIES * exchange->body.size + sl_control_body_size(&request->body))) {
+        *message = request->message;
+        err = request->err;
+    }
+    return err;
 }
 
 /* ---- routes ---- */

@@ -315,6 +315,14 @@ void sl_reply_end_cut(struct sl_exchange *exchange)
                                H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION);
 }
 
+void sl_reply_count_refusal(struct sl_exchange *exchange, enum sl_err err)
+{
+    if (err == SL_ERR_OVERLOADED)
+        sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_OVERLOAD_REFUSALS, 1);
+    else if (err == SL_ERR_MEMORY_LIMIT_EXCEEDED)
+        sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_MEMORY_REFUSALS, 1);
+}
+
 void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err)
 {
     const struct sl_problem *problem = sl_problem_of(err);
@@ -327,10 +335,7 @@ void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err)
     /* Whoever gets this must not go on as if the next request were an ordinary one. */
     if (err == SL_ERR_STORAGE_FAILED)
         exchange->req->http1_is_persistent = 0;
-    if (err == SL_ERR_OVERLOADED)
-        sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_OVERLOAD_REFUSALS, 1);
-    else if (err == SL_ERR_MEMORY_LIMIT_EXCEEDED)
-        sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_MEMORY_REFUSALS, 1);
+    sl_reply_count_refusal(exchange, err);
 }
 
 void sl_reply_problem_finish(struct sl_exchange *exchange, enum sl_err err)

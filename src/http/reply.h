@@ -68,6 +68,8 @@ void sl_reply_end_cut(struct sl_exchange *exchange);
  * The whole problem answer (RFC 9457) with Retry-After where the error says so; ends the request.
  */
 void sl_reply_problem(struct sl_exchange *exchange, enum sl_err err);
+/* Counts an answer that says of what there is not enough. A problem is counted by itself. */
+void sl_reply_count_refusal(struct sl_exchange *exchange, enum sl_err err);
 /* The same in two steps, for headers in between. */
 void sl_reply_problem_begin(struct sl_exchange *exchange, enum sl_err err);
 void sl_reply_problem_finish(struct sl_exchange *exchange, enum sl_err err);

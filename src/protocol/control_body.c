@@ -293,6 +293,43 @@ static bool open_object(struct sl_bytes json, struct sl_json_split *split, struc
     return sl_json_next(&rest, object);
 }
 
+/* Copies the text and a NUL into `to`, which has room. */
+static void move_text(struct sl_bytes *text, struct sl_buffer *to)
+{
+    size_t start = to->size;
+    sl_buffer_append_bytes(to, *text);
+    to->data[to->size++] = '\0';
+    *text = sl_bytes(to->data + start, text->size);
+}
+
+/* Gives back what is not needed: memory for all that the text could have become. */
+static void shrink(struct sl_control_body *body)
+{
+    struct sl_bytes *texts[] = { &body->pattern,     &body->url,    &body->wake_stream,
+                                 &body->description, &body->worker, &body->wake_id };
+    const size_t count = sizeof(texts) / sizeof(texts[0]);
+    size_t size = count + body->stream_count + body->ack_count; /* a NUL each */
+    struct sl_buffer kept = { NULL, 0, 0 };
+    for (size_t i = 0; i < count; i++)
+        size += texts[i]->size;
+    for (size_t i = 0; i < body->stream_count; i++)
+        size += body->streams[i].size;
+    for (size_t i = 0; i < body->ack_count; i++)
+        size += body->acks[i].stream.size;
+    sl_buffer_reserve(&kept, size);
+    for (size_t i = 0; i < count; i++)
+        move_text(texts[i], &kept);
+    for (size_t i = 0; i < body->stream_count; i++)
+        move_text(&body->streams[i], &kept);
+    for (size_t i = 0; i < body->ack_count; i++)
+        move_text(&body->acks[i].stream, &kept);
+    sl_buffer_deinit(&body->text);
+    body->text = kept;
+    if (body->streams != NULL)
+        body->streams =
+            sl_memory_grow(body->streams, body->stream_count * sizeof(body->streams[0]));
+}
+
 static enum sl_err read_body(struct sl_bytes json, struct sl_control_body *body, const char **what,
                              void (*read)(struct reader *reader))
 {
@@ -308,7 +345,10 @@ static enum sl_err read_body(struct sl_bytes json, struct sl_control_body *body,
     }
     sl_json_split_deinit(&split);
     *what = reader.what;
-    return reader.what == NULL ? SL_OK : SL_ERR_INVALID_REQUEST;
+    if (reader.what != NULL)
+        return SL_ERR_INVALID_REQUEST;
+    shrink(body);
+    return SL_OK;
 }
 
 static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, const char **what,
@@ -351,36 +391,10 @@ enum sl_err sl_control_parse_acks(struct sl_bytes json, struct sl_control_body *
     return parse(json, body, what, read_wake);
 }
 
-/* Copies the text and a NUL into `to`, which has room. */
-static void move_text(struct sl_bytes *text, struct sl_buffer *to)
+size_t sl_control_body_size(const struct sl_control_body *body)
 {
-    size_t start = to->size;
-    sl_buffer_append_bytes(to, *text);
-    to->data[to->size++] = '\0';
-    *text = sl_bytes(to->data + start, text->size);
-}
-
-void sl_control_body_shrink(struct sl_control_body *body)
-{
-    struct sl_bytes *texts[] = { &body->pattern, &body->url, &body->wake_stream,
-                                 &body->description };
-    const size_t count = sizeof(texts) / sizeof(texts[0]);
-    size_t size = count + body->stream_count; /* a NUL each */
-    struct sl_buffer kept = { NULL, 0, 0 };
-    for (size_t i = 0; i < count; i++)
-        size += texts[i]->size;
-    for (size_t i = 0; i < body->stream_count; i++)
-        size += body->streams[i].size;
-    sl_buffer_reserve(&kept, size);
-    for (size_t i = 0; i < count; i++)
-        move_text(texts[i], &kept);
-    for (size_t i = 0; i < body->stream_count; i++)
-        move_text(&body->streams[i], &kept);
-    sl_buffer_deinit(&body->text);
-    body->text = kept;
-    if (body->streams != NULL)
-        body->streams =
-            sl_memory_grow(body->streams, body->stream_count * sizeof(body->streams[0]));
+    return body->text.capacity + body->stream_count * sizeof(body->streams[0]) +
+           body->ack_count * sizeof(body->acks[0]);
 }
 
 void sl_control_body_deinit(struct sl_control_body *body)

@@ -37,7 +37,7 @@ struct sl_ack {
 };
 
 struct sl_control_body {
-    struct sl_buffer text; /* owned: what the texts point into; as large as it will ever be */
+    struct sl_buffer text; /* owned: what the texts point into, and nothing more */
     /* a subscription */
     bool is_webhook;             /* else pull-wake */
     struct sl_bytes pattern;     /* without slashes at its ends; empty: none */
@@ -80,8 +80,8 @@ SL_NODISCARD enum sl_err sl_control_parse_claim(struct sl_bytes json, struct sl_
 SL_NODISCARD enum sl_err sl_control_parse_acks(struct sl_bytes json, struct sl_control_body *body,
                                                const char **what);
 
-/* Gives back what a subscription does not need: memory for all that its text could have become. */
-void sl_control_body_shrink(struct sl_control_body *body);
+/* Bytes of memory that it owns. */
+size_t sl_control_body_size(const struct sl_control_body *body);
 
 void sl_control_body_deinit(struct sl_control_body *body);
 

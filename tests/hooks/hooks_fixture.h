@@ -117,6 +117,7 @@ class HooksTest : public ::testing::Test
         answer.err = asked.request.err;
         answer.text.assign(reinterpret_cast<const char *>(asked.request.text.data),
                            asked.request.text.size);
+        sl_hooks_let_go(hooks_, &asked.request);
         sl_control_body_deinit(&asked.request.body);
         sl_buffer_deinit(&asked.request.text);
         return answer;
@@ -182,6 +183,7 @@ class HooksTest : public ::testing::Test
     size_t links_max_ = 100;
     size_t bytes_max_ = SIZE_MAX;
     std::unique_ptr<Session> session_;
+    struct sl_hooks *hooks_ = nullptr;
 
   private:
     struct Asked {
@@ -201,7 +203,6 @@ class HooksTest : public ::testing::Test
 
     struct sl_metrics_registry *metrics_ = nullptr;
     struct sl_engine *engine_ = nullptr;
-    struct sl_hooks *hooks_ = nullptr;
 };
 
 } // namespace sluice_test

@@ -142,4 +142,80 @@ TEST_F(HooksRequest, AStartReadsMoreThanThereIsMemoryForNow)
     EXPECT_EQ(Bytes(), 0u);
 }
 
+/* A request that only holds memory, as those do that the HTTP threads have. */
+class HooksHold : public HooksRequest
+{
+  protected:
+    static constexpr size_t kMax = 1000000;
+
+    void SetUp() override
+    {
+        bytes_max_ = kMax;
+        HooksRequest::SetUp();
+    }
+
+    void TearDown() override
+    {
+        sl_hooks_let_go(hooks_, &other_);
+        sl_hooks_let_go(hooks_, &one_);
+        HooksRequest::TearDown();
+    }
+
+    struct sl_hooks_request other_ = {}, one_ = {};
+};
+
+TEST_F(HooksHold, AByteTooManyIsRefused)
+{
+    ASSERT_TRUE(sl_hooks_hold(hooks_, &other_, kMax / 2));
+    EXPECT_FALSE(sl_hooks_hold(hooks_, &one_, kMax / 2 + 1));
+    EXPECT_EQ(one_.err, SL_ERR_OVERLOADED);
+    EXPECT_NE(one_.message, nullptr);
+    EXPECT_EQ(one_.held_bytes, 0u);
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, kMax / 2 - SL_HOOKS_SMALL_SIZE_MAX - 1));
+    EXPECT_FALSE(sl_hooks_hold(hooks_, &one_, SL_HOOKS_SMALL_SIZE_MAX + 2));
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, SL_HOOKS_SMALL_SIZE_MAX + 1));
+    EXPECT_EQ(one_.held_bytes, kMax / 2);
+    sl_hooks_let_go(hooks_, &other_);
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &other_, kMax / 2));
+}
+
+TEST_F(HooksHold, WhatIsSmallIsNeverRefused)
+{
+    ASSERT_TRUE(sl_hooks_hold(hooks_, &other_, kMax));
+    EXPECT_FALSE(sl_hooks_hold(hooks_, &one_, SL_HOOKS_SMALL_SIZE_MAX + 1));
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, SL_HOOKS_SMALL_SIZE_MAX));
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, SL_HOOKS_SMALL_SIZE_MAX - 1));
+    EXPECT_EQ(one_.held_bytes, 0u);
+}
+
+TEST_F(HooksHold, ARequestAloneMayHoldMore)
+{
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, kMax + 1));
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &one_, kMax)) << "it is alone still";
+    EXPECT_FALSE(sl_hooks_hold(hooks_, &other_, SL_HOOKS_SMALL_SIZE_MAX + 1));
+    sl_hooks_let_go(hooks_, &one_);
+    EXPECT_TRUE(sl_hooks_hold(hooks_, &other_, SL_HOOKS_SMALL_SIZE_MAX + 1));
+}
+
+TEST_F(HooksHold, AnAnswerWithoutRoomIsRefusedAndChangesNothing)
+{
+    const std::string large = R"("streams":["jobs/1"],"description":")" +
+                              std::string(SL_DESCRIPTION_SIZE_MAX, 'd') + "\"";
+    ASSERT_EQ(Put("a", large).err, SL_OK);
+    ASSERT_EQ(Put("small", R"("streams":["jobs/1"])").err, SL_OK);
+    ASSERT_EQ(session_->Create("jobs/1", Plain().Data("x")).err, SL_OK);
+    ASSERT_TRUE(sl_hooks_hold(hooks_, &other_, kMax));
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "a").err, SL_ERR_OVERLOADED);
+    EXPECT_EQ(Put("a", large).err, SL_ERR_OVERLOADED);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "small").err, SL_OK);
+    EXPECT_EQ(Claim("small").err, SL_OK); /* knows of the append now, and so does the other one */
+    Answer refused = Claim("a");
+    EXPECT_EQ(refused.err, SL_ERR_OVERLOADED);
+    EXPECT_EQ(refused.text, "");
+    sl_hooks_let_go(hooks_, &other_);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "a").err, SL_OK);
+    EXPECT_EQ(Put("a", large).err, SL_OK);
+    EXPECT_EQ(Claim("a").Member("generation"), "1");
+}
+
 } // namespace

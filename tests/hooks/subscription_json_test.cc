@@ -3,6 +3,7 @@
 #include "hooks/registry_fixture.h"
 #include "protocol/json.h"
 #include "protocol/json_value.h"
+#include "protocol/stream_name.h"
 
 using namespace sluice_test;
 
@@ -117,6 +118,29 @@ TEST_F(SubscriptionJson, TellsAWorkerTheTailsOfTodayAndAReceiverThoseOfTheWake)
     EXPECT_NE(claim.find("_0000000000000020"), std::string::npos) << claim;
     EXPECT_NE(claim.find("x/2"), std::string::npos) << claim;
     EXPECT_NE(claim.find("\"token\":\"tok\""), std::string::npos) << claim;
+}
+
+TEST_F(SubscriptionJson, NoAnswerIsLargerThanItsRoom)
+{
+    const std::string id(SL_SUBSCRIPTION_ID_SIZE_MAX, 'i'), root(2000, 'r');
+    const std::string odd = R"(\u0001\u0001\u0001)", key(100, 'k');
+    struct sl_subscription *s =
+        Make(id, std::string(kPullWake) + "\"description\":\"" + odd + "\",\"pattern\":\"x/*\"}");
+    const struct sl_hooks_address address = { Bytes(root), key.c_str() };
+    auto view = [&](sl_buffer *out) { sl_subscription_append_view(s, &address, out); };
+    auto claim = [&](sl_buffer *out) { sl_subscription_append_claim(s, Bytes(key), out); };
+    const size_t view_size = Text(view).size(), claim_size = Text(claim).size();
+    const size_t room = sl_subscription_answer_size_max(s, Bytes(root));
+    EXPECT_LE(view_size, room);
+    EXPECT_LE(claim_size, room);
+    const std::string name(SL_NAME_SIZE_MAX, 'n');
+    struct sl_cursor *cursor = Link(s, name, 1, 1);
+    Link(s, "n", 1, 1);
+    const size_t more = sl_subscription_answer_size_max(s, Bytes(root)) - room;
+    EXPECT_LE(Text(view).size(), view_size + more);
+    EXPECT_EQ(Text(claim).size(), claim_size + more - 1) << "a comma less than links";
+    sl_registry_unlink(&registry_, &cursor);
+    EXPECT_LT(sl_subscription_answer_size_max(s, Bytes(root)), room + more - name.size());
 }
 
 TEST_F(SubscriptionJson, WritesAWakeEvent)

@@ -108,13 +108,28 @@ TEST(ControlBody, KeepsItsTextsInAsMuchMemoryAsTheyNeed)
              R"({"type":"webhook","pattern":"/events/*/","streams":["b","a b","b"],
                  "wake_stream":"w","webhook":{"url":"https://x.example/"},"description":")" +
                  description + "\"}");
-    sl_control_body_shrink(&one.body);
     EXPECT_EQ(StringOf(one.body.pattern), "events/*");
     EXPECT_EQ(one.Streams(), (Strings{ "a%20b", "b" }));
     EXPECT_EQ(StringOf(one.body.wake_stream), "w");
     EXPECT_EQ(StringOf(one.body.description), description);
     EXPECT_STREQ(reinterpret_cast<const char *>(one.body.url.data), "https://x.example/");
-    EXPECT_EQ(one.body.text.capacity, texts.size() + description.size() + 6) << "a NUL each";
+    EXPECT_EQ(one.body.text.capacity, texts.size() + description.size() + 8) << "a NUL each";
+    EXPECT_EQ(sl_control_body_size(&one.body),
+              one.body.text.capacity + 2 * sizeof(struct sl_bytes));
+}
+
+TEST(ControlBody, KeepsAReportInAsMuchMemoryAsItNeeds)
+{
+    const std::string id(100, 'w'), offset = R"(","offset":"-1"})";
+    Body one(sl_control_parse_acks, R"({"wake_id":")" + id + R"(","acks":[{"stream":"a b)" +
+                                        offset + R"(,{"stream":"/b/)" + offset + "]}");
+    ASSERT_EQ(one.err, SL_OK) << one.what;
+    EXPECT_EQ(StringOf(one.body.wake_id), id);
+    EXPECT_EQ(StringOf(one.body.acks[0].stream), "a%20b");
+    EXPECT_EQ(StringOf(one.body.acks[1].stream), "b");
+    const size_t text = id.size() + std::string("a%20bb").size() + 8; /* a NUL each */
+    EXPECT_EQ(one.body.text.capacity, text);
+    EXPECT_EQ(sl_control_body_size(&one.body), text + 2 * sizeof(struct sl_ack));
 }
 
 TEST(ControlBody, RefusesWhatIsNoSubscription)

@@ -5,7 +5,7 @@ import threading
 import urllib.parse
 
 from case import JSON, ROOT, TEXT, ZERO, WireTest, token
-from http1 import TIMEOUT_S, wait_until
+from http1 import TIMEOUT_S, encode_request, wait_until
 from receiver import Receiver
 
 DONE = json.dumps({"done": True}).encode()
@@ -708,3 +708,45 @@ class Limits(SubscriptionTest):
         self.assertError(response, 429, "TOO_MANY_LINKS")
         response = self.control("POST", "/streams", {"streams": ["b", "a"]})
         self.assertStatus(response, 204)
+
+
+class Memory(SubscriptionTest):
+    """An eighth of the budget is what requests may hold: 2 MiB."""
+
+    options = ("--memory-budget-bytes", 16 << 20)
+    LINKS = 600
+
+    def large(self):
+        """A subscription whose view takes more than a quarter of that, and less than a third."""
+        names = [f"{self.name}/{i}/" + "x" * 900 for i in range(self.LINKS)]
+        self.subscribe(status=201, pattern=None, streams=names)
+
+    def stalled(self):
+        """A client that asks for the view and reads nothing but the head of its answer."""
+        connection = self.connect(receive_buffer=4096)
+        connection.send(encode_request("GET", self.url()))
+        return connection, connection.read_head()
+
+    def test_clients_that_do_not_read_take_no_more_than_there_is(self):
+        self.large()
+        size = len(self.control("GET").body)
+        before = self.server.memory_bytes()
+        clients = [self.stalled() for _ in range(40)]
+        self.assertEqual([head.status for _, head in clients], 3 * [200] + 37 * [503])
+        self.assertTrue(clients[-1][1]["retry-after"])
+        self.assertLess(self.server.memory_bytes() - before, 20 * size)
+        self.assertGreaterEqual(self.metric("sluice_refusals_total"), 37)
+        # others: what is small goes on, what is large has to wait
+        self.assertStatus(self.http("GET", ROOT + "__ds/jwks.json"), 200)
+        self.assertError(self.control("GET"), 503, "OVERLOADED")
+        many = {"streams": 100000 * ["two"]}
+        self.assertError(self.control("POST", "/streams", many), 503, "OVERLOADED")
+        self.assertStatus(self.control("POST", "/streams", {"streams": ["one"]}), 204)
+        # one has read its answer, the others are gone
+        connection, head = clients[0]
+        body = connection.read_exactly(int(head["content-length"]))
+        self.assertEqual(len(json.loads(body)["streams"]), self.LINKS)
+        for connection, _ in clients:
+            connection.close()
+        wait_until(lambda: self.control("GET").status == 200)
+        self.assertStatus(self.control("POST", "/streams", many), 204)
