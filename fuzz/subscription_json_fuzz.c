@@ -87,8 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sl_registry registry;
     struct sl_buffer records = { 0 };
     struct sl_buffer again = { 0 };
-    if (sl_json_split(sl_bytes(data, size), &split) != SL_OK)
+    if (sl_json_split(sl_bytes(data, size), &split) != SL_OK) {
+        sl_json_split_deinit(&split);
         return 0;
+    }
     sl_registry_init(&registry);
     registry.cursors_max = CURSORS_MAX;
     struct sl_subscription *first = read_back(&registry, sl_buffer_bytes(&split.messages));
