@@ -26,7 +26,6 @@ struct opening {
     unsigned index;
     struct sl_catalog *catalog; /* being made */
     struct sl_buffer names;     /* NUL-terminated, one behind the other: files that are ours */
-    bool has_data;              /* there is a segment, or a file of the log */
 };
 
 static bool begins_with(const char *text, const char *prefix)
@@ -53,50 +52,17 @@ static void log_fault(const char *directory, const char *name, uint64_t position
 static void on_name(void *context, const char *name)
 {
     struct opening *opening = context;
-    bool is_segment = begins_with(name, "seg-");
-    if ((is_segment || begins_with(name, "wal-")) && !is_tmp(name))
-        opening->has_data = true;
-    if (is_segment || begins_with(name, "MANIFEST."))
+    if (begins_with(name, "seg-") || begins_with(name, "MANIFEST."))
         sl_buffer_append(&opening->names, name, strlen(name) + 1);
 }
 
-/* The directory with a durable name, and what is in it. */
 static enum sl_err look_around(struct opening *opening)
 {
-    struct sl_catalog *catalog = opening->catalog;
-    const struct sl_vfs *vfs = catalog->vfs;
-    int error_number = vfs->make_directory(vfs, catalog->directory);
-    /*
-     * It may have been made just before a crash: its name is not durable unless somebody says so.
-     */
-    if (error_number == 0 || error_number == EEXIST)
-        error_number = vfs->sync_directory(vfs, opening->store->path);
-    if (error_number == 0)
-        error_number = vfs->list(vfs, catalog->directory, on_name, opening);
+    const struct sl_catalog *catalog = opening->catalog;
+    int error_number = catalog->vfs->list(catalog->vfs, catalog->directory, on_name, opening);
     if (error_number != 0)
         log_fault(catalog->directory, ".", 0, strerror(error_number));
     return error_number == 0 ? SL_OK : SL_ERR_STORAGE_FAILED;
-}
-
-static enum sl_err make_manifest(struct opening *opening)
-{
-    struct sl_catalog *catalog = opening->catalog;
-    bool unknown;
-    if (opening->has_data) {
-        log_fault(catalog->directory, "MANIFEST", 0, "it is missing, but there is data");
-        return SL_ERR_DATA_CORRUPT;
-    }
-    catalog->manifest = (struct sl_manifest){
-        .log_id = catalog->log_id,
-        .sequence = 1,
-        .mark = { .lsn = 1 },
-        .next_segment = 1,
-    };
-    enum sl_err err =
-        sl_manifest_store(catalog->vfs, catalog->directory, &catalog->manifest, &unknown);
-    if (err != SL_OK)
-        log_fault(catalog->directory, "MANIFEST", 0, "it cannot be written");
-    return err == SL_OK ? SL_OK : SL_ERR_STORAGE_FAILED;
 }
 
 static enum sl_err load_manifest(struct opening *opening)
@@ -105,8 +71,12 @@ static enum sl_err load_manifest(struct opening *opening)
     bool one_copy;
     enum sl_err err =
         sl_manifest_load(catalog->vfs, catalog->directory, &catalog->manifest, &one_copy);
-    if (err == SL_ERR_NOT_FOUND)
-        return make_manifest(opening);
+    if (err == SL_ERR_NOT_FOUND) {
+        log_fault(catalog->directory, "MANIFEST", 0,
+                  "it is missing, and what the shard held may be, too: restore a backup, or ask "
+                  "sluice fsck what is left");
+        return SL_ERR_DATA_CORRUPT;
+    }
     if (err != SL_OK) {
         log_fault(catalog->directory, "MANIFEST", 0, sl_err_text(err));
         return err;

@@ -20,8 +20,8 @@ extern "C" {
 struct sl_catalog;
 
 /*
- * Makes the shard's directory if it is not there. Segments and temporary files that the manifest
- * does not name go to lost+found. Errors, logged with file and position: DATA_CORRUPT,
+ * Segments and temporary files that the manifest does not name go to lost+found. Errors, logged with
+ * file and position: DATA_CORRUPT (also without a manifest: every shard begins with one),
  * DATA_VERSION, STORAGE_FAILED.
  */
 SL_NODISCARD enum sl_err sl_catalog_open(const struct sl_store *store, unsigned index,

@@ -15,6 +15,13 @@ enum {
     FILE_BYTES_MAX = 64 * 1024 * 1024, /* more than a million segments: this is not a manifest */
 };
 
+void sl_manifest_init(struct sl_manifest *manifest, uint64_t log_id)
+{
+    *manifest = (struct sl_manifest){
+        .log_id = log_id, .sequence = 1, .mark = { .lsn = 1 }, .next_segment = 1
+    };
+}
+
 void sl_manifest_deinit(struct sl_manifest *manifest)
 {
     sl_buffer_deinit(&manifest->segments);

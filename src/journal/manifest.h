@@ -51,6 +51,8 @@ struct sl_manifest {
     struct sl_buffer segments; /* owned; struct sl_manifest_segment each */
 };
 
+/* Of a shard in which nothing has happened yet. */
+void sl_manifest_init(struct sl_manifest *manifest, uint64_t log_id);
 void sl_manifest_deinit(struct sl_manifest *manifest);
 /* Appends both copies to `out`. */
 void sl_manifest_encode(const struct sl_manifest *manifest, struct sl_buffer *out);
@@ -63,7 +65,7 @@ bool sl_manifest_decode(struct sl_bytes bytes, struct sl_manifest *manifest, boo
  */
 uint64_t sl_manifest_durable_lsn(const struct sl_manifest *manifest, uint64_t segments_lsn);
 
-/* Errors: NOT_FOUND (a new shard), DATA_CORRUPT, DATA_VERSION, STORAGE_FAILED. */
+/* Errors: NOT_FOUND, DATA_CORRUPT, DATA_VERSION, STORAGE_FAILED. */
 SL_NODISCARD enum sl_err sl_manifest_load(const struct sl_vfs *vfs, const char *directory,
                                           struct sl_manifest *manifest, bool *one_copy);
 /*

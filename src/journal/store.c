@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "journal/encoding_internal.h"
+#include "journal/manifest.h"
 #include "journal/small_file.h"
 #include "journal/store_internal.h"
 
@@ -265,35 +266,49 @@ static enum sl_err look(const struct sl_store *store, struct contents *contents)
                       : refuse_disk(store->path, error, "the data directory cannot be read");
 }
 
-static void on_any_name(void *context, const char *name)
+static void on_shard_name(void *context, const char *name)
 {
-    (void)name;
-    *(bool *)context = true;
+    if (strcmp(name, "MANIFEST") != 0 && strcmp(name, "MANIFEST.tmp") != 0)
+        *(bool *)context = true;
+}
+
+/* Whoever made a store and was killed has left nothing in its shards but first manifests. */
+static enum sl_err check_new_shard(const struct sl_store *store, unsigned index)
+{
+    char path[SL_PATH_SIZE_MAX];
+    char name[NAME_SIZE];
+    struct sl_manifest manifest;
+    bool holds_data = false, one_copy;
+    shard_name(index, name);
+    join(path, store->path, name);
+    int error = store->vfs->list(store->vfs, path, on_shard_name, &holds_data);
+    if (error != 0)
+        return refuse_disk(path, error, "a shard's directory cannot be read");
+    enum sl_err err = sl_manifest_load(store->vfs, path, &manifest, &one_copy);
+    bool is_first = err == SL_OK && manifest.sequence == 1 && manifest.mark.lsn == 1;
+    sl_manifest_deinit(&manifest);
+    if (err == SL_ERR_STORAGE_FAILED)
+        return refuse(path, err, 0, "a shard's manifest cannot be read", "check the disk");
+    if (!holds_data && (is_first || err == SL_ERR_NOT_FOUND))
+        return SL_OK;
+    return refuse(path, SL_ERR_DATA_CORRUPT, 0,
+                  "there is data, but the file SLUICE beside it is missing",
+                  "restore the directory from a backup");
 }
 
 /* A directory without identity: may it become a store? Nothing in it has been touched yet. */
 static enum sl_err check_new(const struct sl_store *store, const struct contents *contents,
                              bool must_exist)
 {
-    char path[SL_PATH_SIZE_MAX];
-    char name[NAME_SIZE];
+    enum sl_err err = SL_OK;
     if (contents->backup)
         return refuse(store->path, SL_ERR_DATA_KIND, 0, "this is a backup",
                       "make a data directory of it with sluice restore, and start with that");
-    for (unsigned i = 0; i < SHARDS_MAX; i++) {
-        if (!contents->shards[i])
-            continue;
-        bool holds_data = false;
-        shard_name(i, name);
-        join(path, store->path, name);
-        int error = store->vfs->list(store->vfs, path, on_any_name, &holds_data);
-        if (error != 0)
-            return refuse_disk(path, error, "a shard's directory cannot be read");
-        if (holds_data)
-            return refuse(path, SL_ERR_DATA_CORRUPT, 0,
-                          "there is data, but the file SLUICE beside it is missing",
-                          "restore the directory from a backup");
-    }
+    for (unsigned i = 0; i < SHARDS_MAX && err == SL_OK; i++)
+        if (contents->shards[i])
+            err = check_new_shard(store, i);
+    if (err != SL_OK)
+        return err;
     if (must_exist)
         return refuse(store->path, SL_ERR_DATA_DIRECTORY, 0, "there is no data in this directory",
                       "name the directory that holds the file SLUICE");
@@ -358,6 +373,23 @@ static int make_directories(const struct sl_store *store)
     return error;
 }
 
+/* Those of whoever was killed while making the store are of other logs. */
+static enum sl_err make_manifests(const struct sl_store *store)
+{
+    char path[SL_PATH_SIZE_MAX];
+    for (unsigned i = 0; i < store->shards; i++) {
+        struct sl_manifest manifest;
+        bool unknown;
+        sl_manifest_init(&manifest, store->log_id + i);
+        sl_store_shard_path(store, i, path);
+        enum sl_err err = sl_manifest_store(store->vfs, path, &manifest, &unknown);
+        if (err != SL_OK)
+            return refuse(path, err, 0, "a shard's first manifest cannot be written",
+                          "check the disk, the free space and who owns the directory");
+    }
+    return SL_OK;
+}
+
 static enum sl_err make(const struct sl_store_setup *setup, struct sl_store *store)
 {
     while (store->log_id == 0)
@@ -368,10 +400,10 @@ static enum sl_err make(const struct sl_store_setup *setup, struct sl_store *sto
     store->shards = setup->shards == 0 ? setup->shards_of_new : setup->shards;
     store->wal_file_size = setup->wal_file_size == 0 ? wal_file_size_default : setup->wal_file_size;
     int error = make_directories(store);
-    if (error == 0)
-        error = write_identity(store, store->path, IDENTITY_NAME);
-    return error == 0 ? SL_OK
-                      : refuse_disk(store->path, error, "the data directory cannot be made");
+    if (error != 0)
+        return refuse_disk(store->path, error, "the data directory cannot be made");
+    enum sl_err err = make_manifests(store);
+    return err == SL_OK ? sl_store_write_identity(store, store->path, false) : err;
 }
 
 static enum sl_err load(const struct sl_store_setup *setup, struct sl_store *store,

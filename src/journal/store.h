@@ -6,7 +6,8 @@
  * Thread   The opener.
  *
  * Layout   LOCK          locked while a process has the directory open
- *          SLUICE        identity: magic "SLUICE\n\0", u32 version, u32 size, u32 compat bits,
+ *          SLUICE        comes last, so it says that every shard has its MANIFEST.
+ *                        identity: magic "SLUICE\n\0", u32 version, u32 size, u32 compat bits,
  *                        u32 incompat bits, u64 log_id, u64 history_id, u64[2] route key,
  *                        u32 shards, u64 file_size, u32 crc (CRC32C of the bytes before it, always
  *                        the last four of `size`); the content stands twice, as in the manifest

@@ -359,8 +359,7 @@ static void print_shard(struct dump *dump, unsigned index)
     sl_store_shard_path(dump->store, index, dump->directory);
     enum sl_err err = sl_manifest_load(dump->store->vfs, dump->directory, &manifest, &one_copy);
     if (err != SL_OK) {
-        if (err != SL_ERR_NOT_FOUND)
-            damage(dump, "MANIFEST", 0, sl_err_text(err));
+        damage(dump, "MANIFEST", 0, err == SL_ERR_NOT_FOUND ? "it is missing" : sl_err_text(err));
         return;
     }
     const struct sl_manifest_segment *named = (const void *)manifest.segments.data;

@@ -94,17 +94,22 @@ static bool is_wanted(const struct fsck *fsck, unsigned index)
 
 /* ---- a shard ---- */
 
-/* No manifest: all right if there is nothing else either. */
-static enum sl_exit_code judge_missing(const struct sl_store *store, const char *directory)
+static void tell_lost_manifest(const struct sl_store *store, unsigned index, const char *directory)
 {
     struct sl_buffer segments = { 0 }, log_files = { 0 };
     enum sl_err err = sl_inspect_list(store->vfs, directory, &segments, &log_files);
-    bool has_data = segments.size + log_files.size > 0;
+    bool is_empty = err == SL_OK && segments.size + log_files.size == 0;
     sl_buffer_deinit(&segments);
     sl_buffer_deinit(&log_files);
-    if (err != SL_OK)
-        return sl_exit_code_of(err);
-    return has_data ? SL_EXIT_CORRUPT : SL_EXIT_CLEAN;
+    if (is_empty)
+        sl_tool_print("  lost: everything that was in the shard\n"
+                      "  repair: restore a backup, or go on with an empty shard: "
+                      "sluice fsck --shard %u --rebuild-manifest\n",
+                      index);
+    else
+        sl_tool_print("  lost: the list of segments; the segments and the log may be good\n"
+                      "  repair: sluice fsck --shard %u --rebuild-manifest, or restore a backup\n",
+                      index);
 }
 
 /* False: there is nothing more to check in this shard. */
@@ -121,24 +126,14 @@ static bool load_manifest(struct fsck *fsck, unsigned index)
                       index);
     if (err == SL_OK && manifest->log_id == fsck->store->log_id + index)
         return true;
-    enum sl_exit_code code = sl_exit_code_of(err);
-    if (err == SL_ERR_NOT_FOUND)
-        code = judge_missing(fsck->store, directory);
-    else if (err == SL_OK)
-        code = SL_EXIT_CORRUPT;
+    enum sl_exit_code code =
+        err == SL_OK || err == SL_ERR_NOT_FOUND ? SL_EXIT_CORRUPT : sl_exit_code_of(err);
     set_code(fsck, code);
-    if (code == SL_EXIT_CLEAN)
-        sl_tool_print("shard %u: new, nothing was ever written\n", index);
-    else if (err == SL_OK)
-        sl_tool_print("error: shard-%02u/MANIFEST at 0: it is of another log\n", index);
-    else
-        sl_tool_print("error: shard-%02u/MANIFEST at 0: %s\n", index,
-                      err == SL_ERR_NOT_FOUND ? "it is missing, but there is data"
-                                              : sl_err_text(err));
+    const char *what = err == SL_OK ? "it is of another log" : sl_err_text(err);
+    sl_tool_print("error: shard-%02u/MANIFEST at 0: %s\n", index,
+                  err == SL_ERR_NOT_FOUND ? "it is missing" : what);
     if (code == SL_EXIT_CORRUPT)
-        sl_tool_print("  lost: the list of segments; the segments and the log may be good\n"
-                      "  repair: sluice fsck --shard %u --rebuild-manifest, or restore a backup\n",
-                      index);
+        tell_lost_manifest(fsck->store, index, directory);
     return false;
 }
 

@@ -534,7 +534,6 @@ static bool name_segments(const struct sl_store *store, unsigned index,
     char directory[SL_PATH_SIZE_MAX];
     const uint64_t *number = (const void *)numbers->data;
     sl_store_shard_path(store, index, directory);
-    manifest->next_segment = 1;
     for (size_t i = 0; i < numbers->size / sizeof(*number); i++) {
         struct sl_segment *segment;
         uint64_t position;
@@ -643,10 +642,9 @@ static enum sl_exit_code rebuild(const struct sl_store *store, unsigned index, b
 {
     char directory[SL_PATH_SIZE_MAX];
     struct sl_buffer segments = { 0 }, log_files = { 0 };
-    struct sl_manifest manifest = { .log_id = store->log_id + index,
-                                    .sequence = 1,
-                                    .mark = { .lsn = 1 } };
+    struct sl_manifest manifest;
     enum sl_exit_code code;
+    sl_manifest_init(&manifest, store->log_id + index);
     sl_store_shard_path(store, index, directory);
     if (sl_inspect_list(store->vfs, directory, &segments, &log_files) != SL_OK) {
         code = refuse_disk(index);

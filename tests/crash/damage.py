@@ -34,7 +34,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "tools"))
 from disk import COUNT, FRAME, SIZE, frames_in, names_in  # noqa: E402
 
 WELL, TORN, CORRUPT, VERSION = 0, 2, 3, 5  # exit codes
-SAYS_WHERE = re.compile(r"file=\S+ position=\d+|the file SLUICE")
+SAYS_WHERE = re.compile(r"file=\S+ position=\d+|the file SLUICE|a shard's directory is missing")
 
 
 # ---- what a server shows ----

@@ -1,8 +1,9 @@
-"""What can happen to a file of a data directory: rot, and writes that were lost or went astray.
+"""What can happen to a data directory: rot, and writes that were lost or went astray.
 
 The functions take a file's bytes and a place in it, and return other bytes, or None.
 """
 import pathlib
+import shutil
 import sys
 
 from sample import SHARDS
@@ -13,6 +14,7 @@ from disk import BLOCK, FRAME, SIZE, frames_in  # noqa: E402
 SECTOR = 512
 FILES = (("wal-*", 45), ("seg-*", 40), ("MANIFEST", 10), ("SLUICE", 5))
 REMOVED_SHARE, STALE_SHARE = 0.06, 0.15
+SHARD_SHARE = 0.05  # of all: a shard's folder is emptied, or gone
 WHOLE_SHARE = 0.4  # of what is stale: a whole file
 AT_END_SHARE = 0.15  # of the damages to a log: at its last frames
 LAST_FRAMES = 3
@@ -79,6 +81,9 @@ class Damage:
 
     def draw(self):
         """False: it would change nothing."""
+        if self.rng.random() < SHARD_SHARE:
+            self.lose_shard()
+            return True
         if not self.choose():
             return False
         name = self.path.relative_to(self.directory)
@@ -106,6 +111,14 @@ class Damage:
             return False
         self.path.write_bytes(damaged)
         return True
+
+    def lose_shard(self):
+        shard = self.rng.choice(sorted(self.directory.glob("shard-*")))
+        self.text = f"{shard.name} removed"
+        shutil.rmtree(shard)
+        if self.rng.random() < 0.5:
+            self.text = f"{shard.name} emptied"
+            shard.mkdir()
 
     def choose(self):
         """A file and a place in it: mostly where there is something, often at a log's end."""

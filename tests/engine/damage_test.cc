@@ -222,6 +222,20 @@ TEST_F(DamageTest, NoMissingShortOrEmptiedFileShortensAStream)
     Print("files", outcomes_);
 }
 
+TEST_F(DamageTest, AShardThatIsEmptiedOrGoneIsRefused)
+{
+    const std::string shard = "/disk/data/shard-00";
+    for (bool gone : { false, true })
+        DAMAGE(gone ? "gone" : "emptied", [&](SimDisk &disk) {
+            for (const std::string &file : disk.Files())
+                if (file.compare(0, shard.size() + 1, shard + "/") == 0)
+                    disk.Remove(file);
+            if (gone)
+                disk.Remove(shard);
+        });
+    EXPECT_EQ(outcomes_.refused, 2u);
+}
+
 /* Such a stream would wait for its last change for ever, and miss what the log says of it later. */
 TEST_F(DamageTest, ASegmentWithAnEntryThatIsAheadOfTheLogIsRefused)
 {

@@ -27,8 +27,7 @@ class Backup : public ::testing::Test
     {
         shard_.reset();
         disk_ = std::make_unique<SimDisk>(seed);
-        disk_->MakeDirectory(kStore);
-        disk_->MakeDirectory("/data/lost+found");
+        Shard::MakeStore(disk_.get());
         shard_ = std::make_unique<Shard>(disk_.get());
         static char path[] = "/data";
         store_ = sl_store{};

@@ -93,33 +93,27 @@ TEST_F(Catalog, BeginsWithAManifestAndTheFirstRecord)
     }
 }
 
-TEST_F(Catalog, BeginsAgainAfterAPowerCutAtItsBeginning)
+TEST_F(Catalog, RemovesWhatWasHalfWritten)
 {
-    for (uint64_t seed = 1; seed <= 10; seed++) {
-        sl_err err = SL_ERR_STORAGE_FAILED;
-        for (uint64_t n = 1; err != SL_OK; n++) {
-            Renew(seed * 100 + n);
-            disk_->FailNth(DiskCall::kAny, n, EIO, true);
-            err = shard_->Open();
-            disk_->FailNth(DiskCall::kAny, 0, 0);
-            disk_->PowerCut();
-            EXPECT_EQ(shard_->Open(), SL_OK) << n;
-        }
-    }
-}
-
-TEST_F(Catalog, IsCorruptWithoutAManifestWhenThereIsData)
-{
-    disk_->MakeDirectory(kShard);
     disk_->SetBytes(PathOf("seg-0000000000000001.tmp"), "half");
     disk_->SetBytes(PathOf("MANIFEST.tmp"), "half");
     EXPECT_EQ(shard_->Open(), SL_OK);
-    for (const char *name : { kFirst, "wal-0000000000000000" }) {
+    EXPECT_EQ(shard_->Files(), Strings{ "MANIFEST" });
+}
+
+TEST_F(Catalog, IsCorruptWithoutAManifestWhateverElseIsThere)
+{
+    for (const char *name : { "MANIFEST.tmp", kFirst, "wal-0000000000000000", "" }) {
         Renew(1);
-        disk_->MakeDirectory(kShard);
-        disk_->SetBytes(PathOf(name), "x");
-        EXPECT_EQ(shard_->Open(), SL_ERR_DATA_CORRUPT);
-        EXPECT_EQ(shard_->Files(), Strings{ name });
+        disk_->Remove(PathOf("MANIFEST"));
+        if (*name != '\0')
+            disk_->SetBytes(PathOf(name), "x");
+        const Strings before = shard_->Files();
+        testing::internal::CaptureStderr();
+        EXPECT_EQ(shard_->Open(), SL_ERR_DATA_CORRUPT) << name;
+        EXPECT_NE(testing::internal::GetCapturedStderr().find("restore a backup"),
+                  std::string::npos);
+        EXPECT_EQ(shard_->Files(), before);
     }
 }
 

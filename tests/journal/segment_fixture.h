@@ -223,6 +223,11 @@ class Shard
     {
         disk->MakeDirectory("/data");
         disk->MakeDirectory("/data/lost+found");
+        disk->MakeDirectory(kShard);
+        sl_manifest first;
+        bool unknown;
+        sl_manifest_init(&first, kLogId);
+        EXPECT_EQ(sl_manifest_store(disk->vfs(), kShard, &first, &unknown), SL_OK);
     }
     /* As after a restart: nothing is under way any more. */
     sl_err Open()

@@ -1,3 +1,4 @@
+#include "journal/manifest.h"
 #include "journal/store.h"
 
 #include "support/sim_disk.h"
@@ -128,6 +129,21 @@ std::string shard_path(const sl_store *store, unsigned index)
     return out;
 }
 
+/* Every shard begins with one of its own log. */
+bool has_manifests(const sl_store *store)
+{
+    bool all = true;
+    for (unsigned index = 0; index < store->shards; index++) {
+        sl_manifest manifest;
+        bool one_copy;
+        enum sl_err err =
+            sl_manifest_load(store->vfs, shard_path(store, index).c_str(), &manifest, &one_copy);
+        all = all && err == SL_OK && manifest.log_id == store->log_id + index;
+        sl_manifest_deinit(&manifest);
+    }
+    return all;
+}
+
 } // namespace
 
 TEST_F(StoreTest, MakesADirectoryThatSurvivesAPowerCut)
@@ -146,7 +162,9 @@ TEST_F(StoreTest, MakesADirectoryThatSurvivesAPowerCut)
     EXPECT_EQ(sim_.Paths(),
               (std::vector<std::string>{ "/srv/", "/srv/data/", "/srv/data/LOCK",
                                          "/srv/data/SLUICE", "/srv/data/lost+found/",
-                                         "/srv/data/shard-00/", "/srv/data/shard-01/" }));
+                                         "/srv/data/shard-00/", "/srv/data/shard-00/MANIFEST",
+                                         "/srv/data/shard-01/", "/srv/data/shard-01/MANIFEST" }));
+    EXPECT_TRUE(has_manifests(again.get()));
 }
 
 TEST_F(StoreTest, TheFormatIsWhatItsHeaderSays)
@@ -271,12 +289,29 @@ TEST_F(StoreTest, LeavesForeignFilesAlone)
 
 TEST_F(StoreTest, RefusesShardsWithoutIdentity)
 {
+    const char manifest[] = "/srv/data/shard-01/MANIFEST";
     Make();
-    sim_.SetBytes("/srv/data/shard-01/wal-0000000000000000", "x");
     sim_.Remove("/srv/data/SLUICE");
-    auto before = sim_.Paths();
-    EXPECT_EQ(OpenAgain().err, SL_ERR_DATA_CORRUPT);
-    EXPECT_EQ(sim_.Paths(), before);
+    const std::string first = sim_.Bytes(manifest), half = first.substr(0, 50);
+    sl_manifest next = {};
+    bool flag;
+    ASSERT_EQ(sl_manifest_load(vfs_, "/srv/data/shard-01", &next, &flag), SL_OK);
+    next.sequence++;
+    ASSERT_EQ(sl_manifest_store(vfs_, "/srv/data/shard-01", &next, &flag), SL_OK);
+    const std::string second = sim_.Bytes(manifest);
+    sim_.SetBytes(manifest, first);
+    const std::pair<std::string, std::string> files[] = {
+        { "/srv/data/shard-01/wal-0000000000000000", "x" }, { manifest, second }, { manifest, half }
+    };
+    for (const auto &[file, bytes] : files) {
+        sim_.SetBytes(file, bytes);
+        auto before = sim_.Paths();
+        EXPECT_EQ(OpenAgain().err, SL_ERR_DATA_CORRUPT) << file;
+        EXPECT_EQ(sim_.Paths(), before);
+        sim_.Remove(file);
+    }
+    sim_.SetBytes(manifest, first);
+    EXPECT_EQ(OpenAgain().err, SL_OK);
 }
 
 TEST_F(StoreTest, RefusesAMissingShard)
@@ -291,14 +326,17 @@ TEST_F(StoreTest, RefusesAMissingShard)
 
 TEST_F(StoreTest, FinishesWhatWasBegun)
 {
-    sim_.MakeDirectory("/srv/data");
-    for (const char *name : { "lost+found", "shard-00", "shard-07" })
-        sim_.MakeDirectory(std::string("/srv/data/") + name);
-    for (const char *name : { "LOCK", "SLUICE.tmp" })
+    Store store(vfs_);
+    Make();
+    sim_.Remove("/srv/data/SLUICE");
+    sim_.Remove("/srv/data/shard-01/MANIFEST");
+    sim_.MakeDirectory("/srv/data/shard-07");
+    for (const char *name : { "LOCK", "SLUICE.tmp", "shard-01/MANIFEST.tmp" })
         sim_.SetBytes(std::string("/srv/data/") + name, "half");
-    EXPECT_EQ(OpenAgain().err, SL_OK);
+    ASSERT_EQ(store.Open().err, SL_OK);
     EXPECT_EQ(sim_.Bytes("/srv/data/SLUICE").size(), 8192u);
     EXPECT_FALSE(sim_.Exists("/srv/data/SLUICE.tmp"));
+    EXPECT_TRUE(has_manifests(store.get()));
 }
 
 TEST_F(StoreTest, MakesNothingWhereItMustExist)
@@ -453,6 +491,7 @@ TEST_F(StoreTest, KilledAnywhereItIsMadeByTheNextStart)
             answer = last.Open();
             ASSERT_EQ(answer.err, SL_OK) << n << " " << seed << " " << answer.log;
             ASSERT_TRUE(same_identity(&before, last.get())) << n << " " << seed;
+            ASSERT_TRUE(has_manifests(last.get())) << n << " " << seed;
         }
     }
 }

@@ -275,6 +275,20 @@ class Manifest(ToolTest):
         self.manifest().unlink()
         self.assertRebuilds()
 
+    def test_an_emptied_shard_is_damage_and_goes_on_empty_when_told_so(self):
+        shard = self.manifest().parent
+        for path in shard.iterdir():
+            path.unlink()
+        self.assertIn("lost: everything that was in the shard",
+                      self.sluice("fsck", self.sample, expected=3))
+        with self.assertRaises(AssertionError):
+            self.start()
+        self.assertEqual(list(shard.iterdir()), [])
+        self.assertIn("it is missing", self.sluice("dump", self.sample, expected=3))
+        self.assertIn("shard 0: new manifest: 0 segments, log from LSN 1",
+                      self.sluice("fsck", self.sample, "--shard", "0", "--rebuild-manifest"))
+        self.start()
+
     def test_does_not_rebuild_without_any_segment_and_the_begin_of_the_log(self):
         self.manifest().unlink()
         for segment in self.segments(0):
