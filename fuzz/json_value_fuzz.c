@@ -58,8 +58,8 @@ static void check_array(struct sl_bytes value, yajl_val expected)
 /* The last member of a name counts. */
 static bool is_last(yajl_val object, size_t index)
 {
-    for (size_t i = index + 1; i < YAJL_GET_OBJECT(object)->len; i++)
-        if (strcmp(YAJL_GET_OBJECT(object)->keys[i], YAJL_GET_OBJECT(object)->keys[index]) == 0)
+    for (size_t i = index + 1; i < object->u.object.len; i++)
+        if (strcmp(object->u.object.keys[i], object->u.object.keys[index]) == 0)
             return false;
     return true;
 }
@@ -78,13 +78,13 @@ static void check_object(struct sl_bytes value, yajl_val expected)
     SL_ASSERT(sl_json_is_object(value));
     if (may_have_such_names(value))
         return;
-    for (size_t i = 0; i < YAJL_GET_OBJECT(expected)->len; i++) {
-        const char *name = YAJL_GET_OBJECT(expected)->keys[i];
+    for (size_t i = 0; i < expected->u.object.len; i++) {
+        const char *name = expected->u.object.keys[i];
         if (!is_last(expected, i))
             continue;
         bool found = sl_json_find(value, name, &member);
         SL_ASSERT(found);
-        check_value(member, YAJL_GET_OBJECT(expected)->values[i]);
+        check_value(member, expected->u.object.values[i]);
     }
     bool found = sl_json_find(value, "a name that the input has not learned yet", &member);
     SL_ASSERT(!found && member.size == 0);
