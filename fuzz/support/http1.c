@@ -173,7 +173,6 @@ static void read_request_line(struct http1_request *request, struct sl_bytes lin
     if (!is_clean || version.size != 8 || memcmp(version.data, "HTTP/1.", 7) != 0 ||
         version.data[7] < '0' || version.data[7] > '9') {
         make_worse(request, HTTP1_BAD);
-        request->is_garbled = true;
         return;
     }
     request->is_old = version.data[7] == '0';
@@ -197,7 +196,6 @@ static void read_header(struct http1_request *request, struct head *head, struct
     if (!has_colon || !plain_is_made_of(name, PLAIN_TOKEN) || !is_field_text(line) ||
         ++head->headers > HEADERS_MAX) {
         make_worse(request, HTTP1_BAD);
-        request->is_garbled = true;
         return;
     }
     if (plain_is_word(name, "host")) {

@@ -31,7 +31,6 @@ struct http1_request {
     bool must_close; /* its answer is the last one of the connection */
     bool expects;    /* asks for 100 Continue */
     bool is_live;    /* a live read, which ends with its client */
-    bool is_garbled; /* h2o cannot read it: it closes the connection and says nothing */
 };
 
 /* The request that `sent` has at *at; moves *at behind it, or to the end if that is not known. */

@@ -1,5 +1,7 @@
 #include "http/h2o_override.h"
 
+#include <dlfcn.h>
+
 #include "base/assert.h"
 #include "base/limits.h"
 #include "protocol/ascii.h"
@@ -8,7 +10,13 @@ enum {
     SIZE_DIGITS_MAX = 16, /* of a chunk's size, with leading zeros: as many as 64 bits have */
     DECODED_MORE = -2,
     DECODED_MALFORMED = -1,
+    PARSED_MORE = -2,
 };
+
+typedef int parse_request(const char *, size_t, const char **, size_t *, const char **, size_t *,
+                          int *, struct phr_header *, size_t *, size_t);
+
+static parse_request *h2o_parse_request; /* the one whose name we have taken */
 
 /* What the next byte belongs to. The first one is 0, as h2o makes it. */
 enum state {
@@ -170,6 +178,20 @@ ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *bytes, siz
     return progress == PROGRESS_MORE ? DECODED_MORE : DECODED_MALFORMED;
 }
 
+int phr_parse_request(const char *bytes, size_t size, const char **method, size_t *method_size,
+                      const char **target, size_t *target_size, int *minor_version,
+                      struct phr_header *headers, size_t *header_count, size_t size_before)
+{
+    int parsed = h2o_parse_request(bytes, size, method, method_size, target, target_size,
+                                   minor_version, headers, header_count, size_before);
+    if (parsed >= 0 || (parsed == PARSED_MORE && size < H2O_MAX_REQLEN))
+        return parsed;
+    *method = *target = "";
+    *method_size = *target_size = *header_count = 0;
+    *minor_version = 0;
+    return (int)size;
+}
+
 h2o_iovec_t h2o_url_normalize_path(h2o_mem_pool_t *pool, const char *path, size_t len,
                                    size_t *query_at, size_t **norm_indexes)
 {
@@ -183,4 +205,7 @@ h2o_iovec_t h2o_url_normalize_path(h2o_mem_pool_t *pool, const char *path, size_
 
 void sl_h2o_override(void)
 {
+    void *symbol = dlsym(RTLD_NEXT, "phr_parse_request");
+    SL_ASSERT(symbol != NULL);
+    memcpy(&h2o_parse_request, &symbol, sizeof(symbol));
 }

@@ -4,12 +4,17 @@
  * What     phr_decode_chunked(): h2o's decoder of chunked bodies takes "0x5" for 0, bare line feeds
  *          for line ends, anything for an extension or a trailer, and any amount of them: behind a
  *          proxy each of these can smuggle a request. This one takes what RFC 9112, 7.1 allows.
+ *          phr_parse_request(): asks h2o's own, which finds what is no request; h2o would answer that
+ *          itself and close the connection while the client sends, and what it had not read yet
+ *          would make the kernel reset the connection and forget the answers to what came before.
+ *          This one passes it on as a request without a target, which the handler refuses like
+ *          any other one.
  *          h2o_url_normalize_path(): h2o's writes request targets that it cannot normalize to
  *          standard error, as they are: any client could write into the log, and as much as it
  *          likes. We route by the raw path, so this one has nothing to do.
- * Why      h2o has no hook for either. Its shared library calls both by name, and the linker takes
+ * Why      h2o has no hook for any of them. Its shared library calls both by name, and the linker takes
  *          the program's own function first.
- * Thread   Any; pure.
+ * Thread   Any; pure. sl_h2o_override() first.
  * Limits   SL_CHUNK_EXTRA_SIZE_MAX
  */
 #ifndef SL_HTTP_H2O_OVERRIDE_H
@@ -38,7 +43,17 @@ struct phr_chunked_decoder {
  */
 ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *bytes, size_t *size);
 
-/* Names the functions above, so that the linker takes this file. */
+struct phr_header;
+/*
+ * Sets what the request that `bytes` begins with consists of; returns its size. -2: there is more to
+ * come. What is malformed, or longer than h2o waits for, is a request of all bytes with an empty
+ * target, an empty method and no headers, before HTTP/1.1. `size_before`: of the call before.
+ */
+int phr_parse_request(const char *bytes, size_t size, const char **method, size_t *method_size,
+                      const char **target, size_t *target_size, int *minor_version,
+                      struct phr_header *headers, size_t *header_count, size_t size_before);
+
+/* Before the first request. Names the functions above, too, so that the linker takes this file. */
 void sl_h2o_override(void);
 
 #ifdef __cplusplus

@@ -65,7 +65,8 @@ static bool has_strict_head(struct sl_connection *connection, h2o_req_t *req, bo
 {
     h2o_buffer_t *input = connection->sock->input;
 
-    return req->headers.size <= SL_HEADERS_MAX &&
+    /* Without a target is also what could not be parsed. */
+    return req->path.len > 0 && req->headers.size <= SL_HEADERS_MAX &&
            sl_strict_request_check(sl_bytes(input->bytes, input->size), req->version < 0x101,
                                    has_host);
 }

@@ -47,6 +47,35 @@ Decoded Decode(const std::string &text)
     return DecodeInPieces(text, text.size());
 }
 
+struct Parsed {
+    int result;
+    std::string method;
+    std::string target;
+    int minor_version;
+    size_t header_count;
+};
+
+Parsed Parse(const std::string &text)
+{
+    static struct {
+        const char *parts[4]; /* as large as h2o's */
+    } headers[SL_HEADERS_MAX];
+    Parsed parsed = {};
+    const char *method, *target;
+    size_t method_size, target_size;
+    parsed.header_count = SL_HEADERS_MAX;
+    (void)h2o_strtosize("1", 1); /* or the linker sees no need for h2o, whose parser is asked */
+    sl_h2o_override();
+    parsed.result = phr_parse_request(
+        text.data(), text.size(), &method, &method_size, &target, &target_size,
+        &parsed.minor_version, reinterpret_cast<phr_header *>(headers), &parsed.header_count, 0);
+    if (parsed.result >= 0) {
+        parsed.method.assign(method, method_size);
+        parsed.target.assign(target, target_size);
+    }
+    return parsed;
+}
+
 } // namespace
 
 TEST(H2oOverride, DecodesHoweverTheBytesArrive)
@@ -140,6 +169,37 @@ TEST(H2oOverride, BoundsWhatItReadsPast)
             chunks += "1;x\r\ny\r\n";
         EXPECT_EQ(Decode(chunks + (size % 2 == 1 ? "0;\r\n\r\n" : "0\r\n\r\n")).result, result)
             << size;
+    }
+}
+
+TEST(H2oOverride, LeavesWhatIsARequestToH2o)
+{
+    const std::string text = "PUT /a HTTP/1.1\r\nHost: b\r\nC: d\r\n\r\n";
+    for (size_t size = 0; size < text.size(); size++)
+        EXPECT_EQ(Parse(text.substr(0, size)).result, kMore) << size;
+    Parsed parsed = Parse(text + "GET /");
+    EXPECT_EQ(parsed.result, static_cast<int>(text.size()));
+    EXPECT_EQ(parsed.method, "PUT");
+    EXPECT_EQ(parsed.target, "/a");
+    EXPECT_EQ(parsed.minor_version, 1);
+    EXPECT_EQ(parsed.header_count, 2u);
+}
+
+TEST(H2oOverride, TakesAllThatIsNoRequestForOneWithoutATarget)
+{
+    const std::string endless = "GET / HTTP/1.1\r\nA: " + std::string(H2O_MAX_REQLEN, 'x');
+    std::string many = "GET / HTTP/1.1\r\n";
+    for (unsigned i = 0; i <= SL_HEADERS_MAX; i++)
+        many += "A: b\r\n";
+    EXPECT_EQ(Parse(endless.substr(0, H2O_MAX_REQLEN - 1)).result, kMore);
+    for (const std::string &text : { std::string("G\x01T / HTTP/1.1\r\n\r\n"),
+                                     std::string("GET / HTTP/1.1\r\nA b\r\n\r\nGET /"),
+                                     many + "\r\n", endless.substr(0, H2O_MAX_REQLEN) }) {
+        Parsed parsed = Parse(text);
+        EXPECT_EQ(parsed.result, static_cast<int>(text.size()));
+        EXPECT_EQ(parsed.method + parsed.target, "") << text;
+        EXPECT_EQ(parsed.minor_version, 0);
+        EXPECT_EQ(parsed.header_count, 0u);
     }
 }
 

@@ -7,9 +7,19 @@ more or less than there were requests, is a desynchronisation.
 
 import socket
 
-from case import TEXT, WireTest
-from http1 import Closed
-from vectors import PATH, REFUSED, SMUGGLED, VECTORS, VICTIM, Either
+from case import BYTES, TEXT, WireTest
+from http1 import Closed, encode_request
+from vectors import (
+    FIELDS_MAX,
+    HEAD_SIZE_MAX,
+    PATH,
+    REFUSED,
+    SMUGGLED,
+    VECTORS,
+    VICTIM,
+    Either,
+    get,
+)
 
 REFUSALS = (400, 413, 414, 417, 431, 501, 505)
 MARKER_PATH = "/v1/stream/marker"
@@ -28,6 +38,7 @@ FRAMING = (
     "9112-7.1.2",
 )
 CUTS_MAX = 80  # of one of those, from its end: what comes before is the same in all of them
+LARGE_READS = 4  # more bytes of answers than buffers between a server and its client hold
 PING = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
@@ -134,6 +145,42 @@ class Cuts(StrictnessTest):
                     vector, lambda data: [data[:cut], data[cut:]], connection
                 )
         self.assertContent(b"abc", VICTIM)
+
+
+class Garbage(StrictnessTest):
+    """What h2o cannot parse is refused like everything else, and takes no answer before it along."""
+
+    garbage = (
+        b"G\x01T / HTTP/1.1\r\nHost: test\r\n\r\n",
+        get("X y"),
+        get(*(f"X: {n}" for n in range(FIELDS_MAX + 1))),
+        b"GET / HTTP/1.1\r\nX: " + b"x" * HEAD_SIZE_MAX,
+    )
+
+    def test_is_a_problem_and_counted(self):
+        for data in self.garbage:
+            with self.subTest(data=data[:40]):
+                before = self.metric("sluice_framing_rejected_total")
+                connection = self.connect()
+                connection.send(data)
+                self.assertProblem(connection.read_response(), 400, "BAD_REQUEST")
+                self.assertFalse(connection.reusable)
+                self.assertEqual(connection.read_rest(), b"")
+                self.assertEqual(self.metric("sluice_framing_rejected_total"), before + 1)
+
+    def test_answers_before_it_arrive(self):
+        large = self.new_path()
+        self.create(BYTES, b"x" * (1 << 20), large)
+        reads = [encode_request("GET", large + "?offset=-1")] * LARGE_READS
+        for data in self.garbage:
+            with self.subTest(data=data[:40]):
+                connection = self.connect(receive_buffer=1 << 16)
+                connection.send(b"".join(reads) + data)
+                connection.send(MARKER * 100)  # unread when the connection ends
+                for _ in reads:
+                    self.assertEqual(len(connection.read_response().body), 1 << 20)
+                self.assertProblem(connection.read_response(), 400, "BAD_REQUEST")
+                self.assertEqual(connection.read_rest(), b"")
 
 
 class HalfClosed(StrictnessTest):
