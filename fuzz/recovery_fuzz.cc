@@ -6,7 +6,9 @@
  * orderly end. A directory in which fsck finds nothing wrong starts and can be read.
  *
  * The first byte says whether all checksums are put right afterwards, or whether the damage is of
- * the kind that they notice for certain: then what can be read is what was written.
+ * the kind that they notice for certain: then what can be read is what was written. It says, too,
+ * whether the directory is that of a server which was killed: then its last frames may be gone, but
+ * only as far as nothing behind them shows that they were there, as a plain reading of the log says.
  *
  * The directory lies in fuzz/base, so that an input means the same damage in every run and in every
  * later version; log files end there with their last byte that is not zero. FUZZ_MAKE_BASE=1 makes
@@ -14,7 +16,9 @@
  */
 #include "base/log.h"
 #include "base/memory.h"
+#include "journal/wal_files.h"
 #include "server/fsck.h"
+#include "support/plain_log.h"
 #include "support/seal.h"
 #include "support/small_directory.h"
 
@@ -24,6 +28,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -82,6 +87,8 @@ namespace fs = std::filesystem;
 
 const fs::path kBase = SL_FUZZ_BASE; /* holds what is in kData on the simulated disk */
 constexpr const char *kData = "/disk/data";
+constexpr const char *kShard = "/disk/data/shard-00/";
+constexpr const char *kManifest = "/disk/data/shard-00/MANIFEST";
 
 bool IsLogFile(const fs::path &path)
 {
@@ -124,6 +131,41 @@ std::unique_ptr<SimDisk> LoadBase()
     return disk;
 }
 
+/* What a clean end has said of the log is not there: as if the process had been killed before. */
+void ForgetEnd(SimDisk *disk)
+{
+    std::string bytes = disk->Bytes(kManifest);
+    struct sl_manifest manifest;
+    struct sl_buffer encoded = {};
+    bool one_copy;
+    Must(sl_manifest_decode(sl_bytes(bytes.data(), bytes.size()), &manifest, &one_copy),
+         "the manifest can be read");
+    manifest.durable_lsn = manifest.mark.lsn - 1;
+    sl_manifest_encode(&manifest, &encoded);
+    disk->SetBytes(kManifest, std::string(reinterpret_cast<char *>(encoded.data), encoded.size));
+    sl_buffer_deinit(&encoded);
+    sl_manifest_deinit(&manifest);
+}
+
+/* None: the manifest cannot be read. */
+std::optional<PlainLog> ReadLog(const SimDisk &disk)
+{
+    std::string bytes = disk.Exists(kManifest) ? disk.Bytes(kManifest) : "";
+    struct sl_manifest manifest;
+    bool one_copy;
+    if (!sl_manifest_decode(sl_bytes(bytes.data(), bytes.size()), &manifest, &one_copy))
+        return std::nullopt;
+    PlainLog::Files files;
+    for (const std::string &file : disk.Files()) {
+        uint64_t number;
+        if (sl_wal_file_number(file.c_str() + file.rfind('/') + 1, &number))
+            files[number] = disk.Bytes(file);
+    }
+    PlainLog log(std::move(files), SmallDirectory::kWalFileBytes, manifest);
+    sl_manifest_deinit(&manifest);
+    return log;
+}
+
 /* Nothing shows that anything was ever there. */
 bool IsForgotten(const SimDisk &disk)
 {
@@ -152,7 +194,11 @@ class Damage
     {
         static constexpr DamageKind kinds[] = { DamageKind::kAny, DamageKind::kSealed,
                                                 DamageKind::kRot };
-        kind_ = kinds[input_->Number(1) % 3];
+        uint64_t first = input_->Number(1);
+        kind_ = kinds[first % 3];
+        killed_ = first >= kKilled;
+        if (killed_)
+            ForgetEnd(disk_);
         for (unsigned i = 0; i < kCommandsMax && !input_->IsEmpty(); i++)
             Command();
         if (kind_ == DamageKind::kSealed)
@@ -162,9 +208,14 @@ class Damage
     {
         return kind_;
     }
+    bool killed() const
+    {
+        return killed_;
+    }
 
   private:
-    static constexpr const char *kShard = "/disk/data/shard-00/";
+    static constexpr uint64_t kKilled = 0x80;
+    static constexpr uint64_t kField = 0xe; /* upper half of the command that changes a frame */
 
     std::string AnyFile()
     {
@@ -190,11 +241,37 @@ class Damage
             byte = static_cast<char>(byte ^ static_cast<char>(input_->Number(1)));
         return other;
     }
+    /* One field of the header of one frame, with a checksum that fits. */
+    void ChangeField(std::string *bytes)
+    {
+        static constexpr struct {
+            size_t at, size;
+        } fields[] = { { 8, 2 },  { 10, 2 }, { 12, 4 }, { 16, 4 }, { 20, 4 }, { 24, 8 },
+                       { 32, 8 }, { 40, 8 }, { 48, 8 }, { 56, 8 }, { 64, 8 }, { 72, 4 } };
+        std::vector<size_t> frames;
+        for (size_t at = 0; at + SL_FRAME_HEADER_BYTES <= bytes->size(); at += 4096)
+            if (bytes->compare(at, 4, "SLFR") == 0)
+                frames.push_back(at);
+        if (frames.empty())
+            return;
+        uint8_t *frame = Data(bytes) + frames[input_->Number(1) % frames.size()];
+        auto field = fields[input_->Number(1) % std::size(fields)];
+        uint64_t value = 0;
+        memcpy(&value, frame + field.at, field.size);
+        value += static_cast<uint64_t>(static_cast<int8_t>(input_->Number(1)));
+        memcpy(frame + field.at, &value, field.size);
+        seal_frame_header(frame);
+    }
     void Command()
     {
         uint64_t command = input_->Number(1);
         std::string file = AnyFile();
         std::string bytes = disk_->Exists(file) ? disk_->Bytes(file) : "";
+        if (command >> 4 == kField && kind_ != DamageKind::kRot) {
+            ChangeField(&bytes);
+            disk_->SetBytes(file, bytes);
+            return;
+        }
         size_t at = bytes.empty() ? 0 : input_->Number(2) % bytes.size();
         size_t size = input_->Number(1);
         switch (command % 8) {
@@ -232,8 +309,7 @@ class Damage
     void Seal()
     {
         std::vector<std::string> files = disk_->Files();
-        std::string manifest_path = std::string(kShard) + "MANIFEST";
-        std::string manifest = disk_->Exists(manifest_path) ? disk_->Bytes(manifest_path) : "";
+        std::string manifest = disk_->Exists(kManifest) ? disk_->Bytes(kManifest) : "";
         uint32_t chain = 0;
         bool is_first = true;
         for (const std::string &file : files) {
@@ -258,12 +334,13 @@ class Damage
         }
         seal_manifest(Data(&manifest), manifest.size());
         if (!manifest.empty())
-            disk_->SetBytes(manifest_path, manifest);
+            disk_->SetBytes(kManifest, manifest);
     }
 
     SimDisk *disk_;
     Input *input_;
     DamageKind kind_ = DamageKind::kAny;
+    bool killed_ = false;
 };
 
 /* ---- what may come of it ---- */
@@ -293,29 +370,53 @@ Shown ReadStream(Session *session, const std::string &name)
     return shown;
 }
 
-std::map<std::string, Shown> ReadAll(struct sl_engine *engine)
+using Streams = std::map<std::string, Shown>; /* by name */
+
+Streams ReadAll(struct sl_engine *engine)
 {
-    std::map<std::string, Shown> all;
+    Streams all;
     Session session(engine);
     for (const std::string &name : session.List())
         all[name] = ReadStream(&session, name);
     return all;
 }
 
-std::map<std::string, Shown> ReadUndamaged(const SimDisk &base)
+/* None: a start refuses it. */
+std::optional<Streams> ReadUndamaged(SimDisk *disk)
 {
-    std::unique_ptr<SimDisk> disk = base.Clone(1);
     struct sl_engine *engine = nullptr;
-    Must(SmallDirectory::Open(disk.get(), &engine) == SL_OK, "what is not damaged starts");
-    std::map<std::string, Shown> all = ReadAll(engine);
+    if (SmallDirectory::Open(disk, &engine) != SL_OK)
+        return std::nullopt;
+    Streams all = ReadAll(engine);
     sl_engine_close(&engine);
     for (const auto &[name, shown] : all)
         Must(shown.err == SL_OK, "what is not damaged can be read");
     return all;
 }
 
+/* Of the directory of a server that was killed when its log had so many frames. */
+const std::optional<Streams> &ReadKilled(const SimDisk &base, size_t count)
+{
+    static std::map<size_t, std::optional<Streams>> known;
+    auto [found, is_new] = known.try_emplace(count);
+    if (!is_new)
+        return found->second;
+    std::unique_ptr<SimDisk> disk = base.Clone(1);
+    ForgetEnd(disk.get());
+    const std::vector<uint64_t> frames = ReadLog(*disk)->frames();
+    for (size_t i = count; i < frames.size(); i++) {
+        char name[SL_WAL_FILE_NAME_SIZE];
+        sl_wal_file_name(frames[i] / SmallDirectory::kWalFileBytes, name);
+        std::string bytes = disk->Bytes(kShard + std::string(name));
+        bytes.resize(frames[i] % SmallDirectory::kWalFileBytes);
+        bytes.resize(SmallDirectory::kWalFileBytes);
+        disk->SetBytes(kShard + std::string(name), bytes);
+    }
+    return found->second = ReadUndamaged(disk.get());
+}
+
 /* Something of everything that a client may ask. */
-void Serve(struct sl_engine *engine, const std::map<std::string, Shown> &streams)
+void Serve(struct sl_engine *engine, const Streams &streams)
 {
     Session session(engine);
     (void)session.Create("a new one");
@@ -352,9 +453,37 @@ bool IsRefusal(enum sl_err err)
            err == SL_ERR_DATA_DIRECTORY || err == SL_ERR_DATA_KIND || err == SL_ERR_STORAGE_FAILED;
 }
 
+/* What is known of a damaged directory. */
+struct Verdict {
+    bool is_refused = false;        /* a start may not believe it */
+    const Streams *right = nullptr; /* what is shown is a part of this; NULL: anything may be */
+};
+
+Verdict Judge(const SimDisk &base, const SimDisk &disk, const Damage &damage)
+{
+    static const std::optional<Streams> whole = ReadUndamaged(base.Clone(1).get());
+    constexpr const char *identity = "/disk/data/SLUICE";
+    Verdict verdict;
+    Must(whole.has_value(), "what is not damaged starts");
+    std::optional<PlainLog> log;
+    /* The log is read by what this file says. */
+    if (disk.Exists(identity) && disk.Bytes(identity) == base.Bytes(identity))
+        log = ReadLog(disk);
+    verdict.is_refused = log && log->is_damaged();
+    if (damage.kind() != DamageKind::kRot || IsForgotten(disk) || verdict.is_refused)
+        return verdict;
+    if (!damage.killed()) {
+        verdict.right = &*whole;
+    } else if (log) {
+        const std::optional<Streams> &left = ReadKilled(base, log->frames().size());
+        verdict.is_refused = !left;
+        verdict.right = left ? &*left : nullptr;
+    }
+    return verdict;
+}
+
 /* What is shown of each stream is its beginning, or all of it if nothing is said. */
-void CheckRight(const std::map<std::string, Shown> &streams,
-                const std::map<std::string, Shown> &right)
+void CheckRight(const Streams &streams, const Streams &right)
 {
     Must(streams.size() == right.size(), "no stream comes or goes");
     for (const auto &[name, shown] : right) {
@@ -367,7 +496,7 @@ void CheckRight(const std::map<std::string, Shown> &streams,
     }
 }
 
-void Start(SimDisk *disk, enum sl_exit_code fsck, const std::map<std::string, Shown> *right)
+void Start(SimDisk *disk, enum sl_exit_code fsck, const Verdict &verdict)
 {
     struct sl_engine *engine = nullptr;
     enum sl_err err = SmallDirectory::Open(disk, &engine);
@@ -375,14 +504,15 @@ void Start(SimDisk *disk, enum sl_exit_code fsck, const std::map<std::string, Sh
     Must(err == SL_OK || fsck != SL_EXIT_CLEAN, "what fsck finds well starts");
     if (err != SL_OK)
         return;
-    std::map<std::string, Shown> first = ReadAll(engine);
-    if (right != nullptr)
-        CheckRight(first, *right);
+    Must(!verdict.is_refused, "damage to what was durable is no end of a log");
+    Streams first = ReadAll(engine);
+    if (verdict.right != nullptr)
+        CheckRight(first, *verdict.right);
     for (const auto &[name, shown] : first)
         Must(shown.err == SL_OK || fsck != SL_EXIT_CLEAN, "what fsck finds well can be read");
     sl_engine_close(&engine);
     Must(SmallDirectory::Open(disk, &engine) == SL_OK, "what was started and ended starts again");
-    std::map<std::string, Shown> second = ReadAll(engine);
+    Streams second = ReadAll(engine);
     for (const auto &[name, shown] : first) {
         const Shown &again = second[name];
         Must(shown.id == again.id, "a stream stays");
@@ -398,22 +528,19 @@ void Start(SimDisk *disk, enum sl_exit_code fsck, const std::map<std::string, Sh
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static std::unique_ptr<SimDisk> base;
-    static std::map<std::string, Shown> whole; /* what it shows without damage */
     if (base == nullptr) {
         if (getenv("FUZZ_LOG") == nullptr)
             sl_log_set_level(kNoLog);
         if (getenv("FUZZ_MAKE_BASE") != nullptr)
             MakeBase();
         base = LoadBase();
-        whole = ReadUndamaged(*base);
         Must(freopen("/dev/null", "w", stdout) != nullptr, "fsck can talk to nobody");
     }
     std::unique_ptr<SimDisk> disk = base->Clone(1);
     Input input(data, size);
     Damage damage(disk.get(), &input);
     damage.Do();
-    bool must_be_right = damage.kind() == DamageKind::kRot && !IsForgotten(*disk);
-    Start(disk.get(), Fsck(disk.get()), must_be_right ? &whole : nullptr);
+    Start(disk.get(), Fsck(disk.get()), Judge(*base, *disk, damage));
     Must(!testing::Test::HasFailure(), "answers are consistent");
     return 0;
 }

@@ -107,6 +107,11 @@ void seal_manifest_segment(uint8_t *manifest, size_t manifest_size, uint64_t num
 
 /* ---- the log ---- */
 
+void seal_frame_header(uint8_t *frame)
+{
+    put_u32(frame + 4, sl_crc32c(0, frame + 8, FRAME_HEADER - 8));
+}
+
 uint32_t seal_frames(uint8_t *bytes, size_t size, uint32_t chain)
 {
     for (size_t at = 0; fits(at, FRAME_HEADER, size); at += BLOCK) {
@@ -116,8 +121,8 @@ uint32_t seal_frames(uint8_t *bytes, size_t size, uint32_t chain)
         put_u32(bytes + at + 72, chain);
         if (fits(at + FRAME_HEADER, body_size, size))
             put_u32(bytes + at + 20, sl_crc32c(0, bytes + at + FRAME_HEADER, body_size));
-        chain = sl_crc32c(0, bytes + at + 8, FRAME_HEADER - 8);
-        put_u32(bytes + at + 4, chain);
+        seal_frame_header(bytes + at);
+        chain = get_u32(bytes + at + 4);
     }
     return chain;
 }

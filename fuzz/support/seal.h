@@ -25,6 +25,9 @@ void seal_manifest(uint8_t *bytes, size_t size);
 void seal_manifest_segment(uint8_t *manifest, size_t manifest_size, uint64_t number,
                            const uint8_t *segment, size_t segment_size);
 
+/* The header of one frame. */
+void seal_frame_header(uint8_t *frame);
+
 /* All frames of a log file; `chain` is of the frame before them. Returns that of the last one. */
 uint32_t seal_frames(uint8_t *bytes, size_t size, uint32_t chain);
 
