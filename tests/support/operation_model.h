@@ -447,12 +447,12 @@ class ModelSteps
             want.Seq(std::string(1, static_cast<char>('a' + Any(20))) + (OneIn(2) ? "z" : ""));
         if (OneIn(2)) {
             std::string id = "p" + std::to_string(Any(3));
-            uint64_t epoch = Any(3), sequence = Any(3);
+            uint64_t epoch = Any(3), sequence = OneIn(4) ? Any(3) : 0;
             if (stream != nullptr && stream->producers.count(id) != 0 && !OneIn(5)) {
                 auto [known_epoch, known_sequence] = stream->producers[id];
                 epoch = OneIn(8) ? known_epoch + 1 : known_epoch;
-                sequence = OneIn(4)               ? known_sequence
-                           : OneIn(8)             ? Any(known_sequence + 5)
+                sequence = OneIn(3)               ? Any(known_sequence + 1) /* what was there */
+                           : OneIn(8)             ? known_sequence + 2 + Any(3)
                            : epoch != known_epoch ? 0
                                                   : known_sequence + 1;
             }
