@@ -20,14 +20,14 @@ enum {
     KEPT_FACTOR = 2,
 };
 
-/* A host and a port that deliveries go to, as long as there are any. */
+/* A host that deliveries go to, as long as there are any. */
 struct sl_courier_receiver {
     struct sl_table_node node; /* by key */
     struct sl_link in_turn;    /* among those with deliveries that wait */
     struct sl_link waiting;    /* deliveries, the first one comes next */
     unsigned sent;             /* deliveries that are sent */
     size_t key_size;           /* bytes of key */
-    char key[1];               /* "port host" in lower case; allocated behind */
+    char key[1];               /* the host in lower case; allocated behind */
 };
 
 /* Room for one delivery that is sent: a place. */
@@ -112,10 +112,8 @@ static void write_key(const struct sl_courier *courier, const char *text, struct
 {
     struct sl_webhook_url url;
     (void)sl_webhook_url_parse(sl_bytes_of(text), courier->setup.allow_local, &url);
-    sl_buffer_printf(key, "%u ", url.port);
-    size_t start = key->size;
     sl_buffer_append_bytes(key, url.host);
-    for (size_t i = start; i < key->size; i++)
+    for (size_t i = 0; i < key->size; i++)
         key->data[i] = sl_ascii_lower(key->data[i]);
 }
 

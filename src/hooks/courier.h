@@ -8,9 +8,9 @@
  *          address by the call that is about to connect to it, so what a name means in between does
  *          not matter; nothing is redirected, and no proxy is asked. A connection that is kept
  *          alive is used again for the same host only, whose URL allows the same addresses.
- * Share    A receiver, which is a host and a port, gets one more delivery only while it has fewer
- *          than there are places free: one that hangs holds half of them, a second one half of the
- *          rest, and so on, and something is left for those that answer. It is not left to
+ * Share    A receiver, which is a host whatever its port, gets one more delivery only while it has
+ *          fewer than there are places free: one that hangs holds half of them, a second one half of
+ *          the rest, and so on, and something is left for those that answer. It is not left to
  *          CURLMOPT_MAX_HOST_CONNECTIONS: what waits inside of libcurl holds a place, its body was
  *          signed, and its timeouts run.
  * Thread   hooks. It never blocks but in sl_courier_wait(); libcurl resolves names in threads of

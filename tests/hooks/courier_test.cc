@@ -420,7 +420,7 @@ TEST_F(Courier, TrustsOnlyKnownCertificates)
     Certificate certificate;
     const std::string file = directory.path() + "/ca.pem";
     certificate.Save(file);
-    Receiver receiver(Always(Answer(204)), &certificate);
+    Receiver receiver(Always(Answer(204)), 1, &certificate);
     EXPECT_EQ(Deliver(receiver.Url("https://localhost")),
               "error: SSL peer certificate or SSH remote key was not OK");
     TearDownCourier();
@@ -499,7 +499,7 @@ TEST_F(Courier, SendsOnlySoManyAtTheSameTimeInTheirOrder)
         std::list<Post> posts;
         setup_.in_flight_max = max;
         for (unsigned i = 0; i < max + 2; i++) {
-            receivers.emplace_back(gate.Answerer());
+            receivers.emplace_back(gate.Answerer(), i + 1);
             posts.emplace_back(receivers.back().Url(), std::to_string(i));
             Send(&posts.back());
         }
@@ -530,7 +530,7 @@ TEST_F(Courier, SendsToAReceiverInTheOrderInWhichTheyCame)
         EXPECT_EQ(receiver.requests()[i].body, std::to_string(i));
 }
 
-/* ---- shares: a receiver is a host and a port ----------------------------------------------- */
+/* ---- shares: a receiver is a host ---------------------------------------------------------- */
 
 /* Alone it holds half of the places, rounded up: then no more of them are free than it has. */
 TEST_F(Courier, AReceiverGetsOneMoreOnlyWhileItHasFewerThanAreFree)
@@ -559,7 +559,7 @@ TEST_F(Courier, AReceiverGetsOneMoreOnlyWhileItHasFewerThanAreFree)
 
 TEST_F(Courier, DeliversPastAReceiverThatHangs)
 {
-    Receiver hanging(Silent()), good(Always(Answer(204)));
+    Receiver hanging(Silent(), 1), good(Always(Answer(204)), 2);
     std::list<Post> stuck, posts;
     setup_.in_flight_max = 4;
     for (unsigned i = 0; i < 20; i++) {
@@ -585,7 +585,7 @@ TEST_F(Courier, DeliversPastSeveralReceiversThatHang)
     std::list<std::list<Post>> stuck;
     setup_.in_flight_max = 8;
     for (unsigned share : { 4u, 2u, 1u }) {
-        hanging.emplace_back(Silent());
+        hanging.emplace_back(Silent(), 1 + share);
         stuck.emplace_back();
         for (unsigned i = 0; i < 8; i++) {
             stuck.back().emplace_back(hanging.back().Url());
@@ -605,7 +605,7 @@ TEST_F(Courier, DeliversPastSeveralReceiversThatHang)
 TEST_F(Courier, ReceiversTakeTurns)
 {
     Gate gate;
-    Receiver busy(gate.Answerer()), first(gate.Answerer()), second(gate.Answerer());
+    Receiver busy(gate.Answerer(), 1), first(gate.Answerer(), 2), second(gate.Answerer(), 3);
     std::list<Post> posts;
     std::vector<std::string> order;
     setup_.in_flight_max = 1;
@@ -620,9 +620,9 @@ TEST_F(Courier, ReceiversTakeTurns)
     EXPECT_EQ(order, (std::vector<std::string>{ "first", "second", "first", "second", "first" }));
 }
 
-TEST_F(Courier, AReceiverIsItsHostInAnyCaseAndItsPort)
+TEST_F(Courier, AReceiverIsItsHostInAnyCase)
 {
-    Receiver hanging(Silent()), good(Always(Answer(204)));
+    Receiver hanging(Silent());
     setup_.in_flight_max = 2;
     Post one(hanging.Url("http://localhost")), same(hanging.Url("http://LOCALHOST"));
     Send(&one);
@@ -630,8 +630,27 @@ TEST_F(Courier, AReceiverIsItsHostInAnyCaseAndItsPort)
     RunOnce();
     EXPECT_EQ(one.started, 1u);
     EXPECT_EQ(same.started, 0u);
-    EXPECT_EQ(Deliver(good.Url("http://localhost")), "204 ");
+    EXPECT_EQ(DeliverTo(Always(Answer(204))), "204 ");
     EXPECT_EQ(same.started, 0u);
+    TearDownCourier(); /* before the deliveries that it has not done */
+}
+
+/* Else whoever has a host has as many shares as it has ports. */
+TEST_F(Courier, PortsOfOneHostShareItsPlaces)
+{
+    std::list<Receiver> hanging;
+    std::list<Post> stuck;
+    setup_.in_flight_max = 8;
+    for (unsigned i = 0; i < 20; i++) {
+        hanging.emplace_back(Silent(), 1);
+        stuck.emplace_back(hanging.back().Url());
+        Send(&stuck.back());
+    }
+    RunOnce();
+    EXPECT_EQ(Started(stuck), 4u);
+    Receiver good(Always(Answer(204)), 2);
+    EXPECT_EQ(Deliver(good.Url()), "204 ");
+    EXPECT_EQ(Started(stuck), 4u);
     TearDownCourier(); /* before the deliveries that it has not done */
 }
 

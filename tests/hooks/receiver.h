@@ -184,8 +184,10 @@ class Receiver
     /* Answers one request; false: the connection ends. */
     using Answerer = std::function<bool(Peer &, const Request &)>;
 
-    explicit Receiver(Answerer answerer, const Certificate *certificate = nullptr)
-        : answerer_(std::move(answerer)),
+    /* Its host is 127.0.0.`host`: receivers of other numbers are other hosts. */
+    explicit Receiver(Answerer answerer, unsigned host = 1,
+                      const Certificate *certificate = nullptr)
+        : answerer_(std::move(answerer)), host_("127.0.0." + std::to_string(host)),
           context_(certificate == nullptr ? nullptr : certificate->NewContext()),
           listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
     {
@@ -193,7 +195,7 @@ class Receiver
         socklen_t size = sizeof(address);
         auto *any = reinterpret_cast<struct sockaddr *>(&address);
         address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(inet_pton(AF_INET, host_.c_str(), &address.sin_addr), 1);
         EXPECT_EQ(bind(listener_, any, size), 0);
         EXPECT_EQ(listen(listener_, 64), 0);
         EXPECT_EQ(getsockname(listener_, any, &size), 0);
@@ -218,7 +220,12 @@ class Receiver
     Receiver(const Receiver &) = delete;
     Receiver &operator=(const Receiver &) = delete;
 
-    std::string Url(const std::string &origin = "http://127.0.0.1") const
+    std::string Url() const
+    {
+        return Url("http://" + host_);
+    }
+
+    std::string Url(const std::string &origin) const
     {
         return origin + ":" + std::to_string(port_) + "/hook";
     }
@@ -262,6 +269,7 @@ class Receiver
     }
 
     Answerer answerer_;
+    std::string host_;
     SSL_CTX *context_;
     int listener_;
     int port_ = 0;
