@@ -25,25 +25,29 @@ struct sl_courier_receiver {
     struct sl_table_node node; /* by key */
     struct sl_link in_turn;    /* among those with deliveries that wait */
     struct sl_link waiting;    /* deliveries, the first one comes next */
-    unsigned sent;             /* deliveries that are sent */
+    unsigned sent;             /* places that it holds */
     size_t key_size;           /* bytes of key */
     char key[1];               /* the host in lower case; allocated behind */
 };
 
 /* Room for one delivery that is sent: a place. */
 struct sl_courier_slot {
-    struct sl_link link;          /* among the free ones */
-    struct sl_courier *courier;   /* borrowed */
-    struct sl_delivery *delivery; /* borrowed; NULL: it is free */
-    CURL *easy;                   /* owned; NULL until it is needed */
-    struct curl_slist *headers;   /* owned */
-    struct sl_buffer body;        /* owned: what is sent */
-    struct sl_buffer answer;      /* owned: the body that came back so far */
-    size_t head_size;             /* bytes of status lines and headers so far */
-    bool is_local;                /* as the URL says */
-    bool was_refused;             /* an address was not connected to */
-    bool was_connected;           /* another one was */
-    bool is_too_large;            /* the answer's body */
+    struct sl_link link;                  /* among the free ones */
+    struct sl_courier *courier;           /* borrowed */
+    struct sl_courier_receiver *receiver; /* whose share it is in, borrowed; NULL: it is free */
+    struct sl_delivery *delivery;         /* borrowed; NULL: it is free, or was given up */
+    CURL *easy;                           /* owned; NULL until it is needed */
+    struct curl_slist *headers;           /* owned */
+    struct sl_buffer body;                /* owned: what is sent */
+    struct sl_buffer answer;              /* owned: the body that came back so far */
+    size_t head_size;                     /* bytes of status lines and headers so far */
+    uint64_t started_ms;                  /* running clock */
+    bool is_local;                        /* as the URL says */
+    bool is_resolving;                    /* a thread of libcurl may be asking for its name */
+    bool was_refused;                     /* an address was not connected to */
+    bool was_connected;                   /* another one was */
+    bool is_ready;                        /* the connection is there, with its handshake */
+    bool is_too_large;                    /* the answer's body */
 };
 
 struct sl_courier {
@@ -55,6 +59,7 @@ struct sl_courier {
     struct sl_hash_key key;        /* of the table */
     struct sl_table receivers;     /* of struct sl_courier_receiver; owned */
     struct sl_link turns;          /* receivers with deliveries that wait, the next one first */
+    uint64_t now_ms;               /* running clock, as it was told last */
 };
 
 static const char refused_address[] = "the host of the URL has no address that is allowed";
@@ -70,10 +75,23 @@ static void must(CURLcode code)
  * ---- what libcurl asks ------------------------------------------------------------------------
  */
 
+/* What its host means is not in libcurl's cache. */
+static int on_resolve(void *state, void *reserved, void *context)
+{
+    struct sl_courier_slot *slot = context;
+    (void)state;
+    (void)reserved;
+    slot->is_resolving = true;
+    return 0;
+}
+
 /* The last step before a connection: here, and nowhere else, an address is real. */
 static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct sl_courier_slot *slot = context;
+    slot->is_resolving = false;
+    if (slot->delivery == NULL) /* given up: nobody is connected to any more */
+        return CURL_SOCKET_BAD;
     if (purpose != CURLSOCKTYPE_IPCXN ||
         !sl_webhook_address_is_allowed(&address->addr, slot->is_local)) {
         slot->was_refused = true;
@@ -81,6 +99,17 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
     }
     slot->was_connected = true;
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static int on_ready(void *context, char *to, char *from, int to_port, int from_port)
+{
+    struct sl_courier_slot *slot = context;
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    slot->is_ready = true;
+    return CURL_PREREQFUNC_OK;
 }
 
 /* Returning less than it got ends the transfer. */
@@ -123,7 +152,8 @@ static struct sl_courier_receiver *add_receiver(struct sl_courier *courier, stru
     struct sl_courier_receiver *receiver = sl_memory_alloc(sizeof(*receiver) + key.size);
     receiver->sent = 0;
     receiver->key_size = key.size;
-    memcpy(receiver->key, key.data, key.size);
+    if (key.size > 0)
+        memcpy(receiver->key, key.data, key.size);
     sl_link_init(&receiver->in_turn);
     sl_link_init(&receiver->waiting);
     sl_table_insert(&courier->receivers, &receiver->node, hash);
@@ -176,15 +206,20 @@ static struct sl_delivery *take_first(struct sl_courier *courier,
     return delivery;
 }
 
+static void drop_if_unused(struct sl_courier *courier, struct sl_courier_receiver *receiver)
+{
+    if (receiver->sent > 0 || !sl_link_is_empty(&receiver->waiting))
+        return;
+    sl_table_remove(&courier->receivers, &receiver->node);
+    sl_memory_free(receiver);
+}
+
 /* The delivery, which neither waits nor is sent, is idle. */
 static void leave(struct sl_courier *courier, struct sl_delivery *delivery)
 {
     struct sl_courier_receiver *receiver = delivery->receiver;
     delivery->receiver = NULL;
-    if (receiver->sent > 0 || !sl_link_is_empty(&receiver->waiting))
-        return;
-    sl_table_remove(&courier->receivers, &receiver->node);
-    sl_memory_free(receiver);
+    drop_if_unused(courier, receiver);
 }
 
 /*
@@ -217,8 +252,12 @@ static void prepare(struct sl_courier_slot *slot)
     slot->easy = curl_easy_init();
     SL_ASSERT(slot->easy != NULL);
     SET(CURLOPT_PRIVATE, slot);
+    SET(CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    SET(CURLOPT_RESOLVER_START_DATA, slot);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
     SET(CURLOPT_OPENSOCKETDATA, slot);
+    SET(CURLOPT_PREREQFUNCTION, on_ready);
+    SET(CURLOPT_PREREQDATA, slot);
     SET(CURLOPT_HEADERFUNCTION, on_head);
     SET(CURLOPT_HEADERDATA, slot);
     SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -230,11 +269,11 @@ static void prepare(struct sl_courier_slot *slot)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (setup->ca_file != NULL)
         SET(CURLOPT_CAINFO, setup->ca_file);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_timeout_ms);
-    SET(CURLOPT_TIMEOUT_MS, (long)setup->total_timeout_ms);
+    /* As good as never: see end_late(). */
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX);
     SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_AGE_MAX);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L); /* a name that is being resolved is not waited for */
+    SET(CURLOPT_QUICK_EXIT, 1L); /* the end does not wait for a name that is being resolved */
     SET(CURLOPT_USERAGENT, "Sluice");
     SET(CURLOPT_POST, 1L);
 }
@@ -258,7 +297,7 @@ static void add_headers(struct sl_courier_slot *slot, int64_t wall_ms)
     add_header(slot, "Expect:"); /* none: nobody is asked before a large body is sent */
 }
 
-/* A place for the delivery. */
+/* A place for the delivery, with nothing of the one before. */
 static struct sl_courier_slot *occupy(struct sl_courier *courier, struct sl_delivery *delivery)
 {
     struct sl_link *free = sl_link_first(&courier->free);
@@ -266,16 +305,24 @@ static struct sl_courier_slot *occupy(struct sl_courier *courier, struct sl_deli
     struct sl_courier_slot *slot = SL_OBJECT(free, struct sl_courier_slot, link);
     sl_link_remove(&slot->link);
     courier->free_count--;
-    delivery->receiver->sent++;
     if (slot->easy == NULL)
         prepare(slot);
+    slot->receiver = delivery->receiver;
+    slot->receiver->sent++;
     slot->delivery = delivery;
     delivery->slot = slot;
+    slot->started_ms = courier->now_ms;
+    slot->head_size = 0;
+    slot->is_resolving = false;
+    slot->was_refused = false;
+    slot->was_connected = false;
+    slot->is_ready = false;
+    slot->is_too_large = false;
     return slot;
 }
 
-/* The slot is free again, its delivery idle. */
-static void release(struct sl_courier_slot *slot)
+/* The slot, which has no delivery, is free again. */
+static void vacate(struct sl_courier_slot *slot)
 {
     struct sl_courier *courier = slot->courier;
     CURLMcode code = curl_multi_remove_handle(courier->multi, slot->easy);
@@ -286,12 +333,30 @@ static void release(struct sl_courier_slot *slot)
     slot->headers = NULL;
     sl_buffer_deinit(&slot->body);
     sl_buffer_deinit(&slot->answer);
-    slot->delivery->slot = NULL;
-    slot->delivery->receiver->sent--;
-    leave(courier, slot->delivery);
-    slot->delivery = NULL;
+    slot->receiver->sent--;
+    drop_if_unused(courier, slot->receiver);
+    slot->receiver = NULL;
     sl_link_prepend(&courier->free, &slot->link);
     courier->free_count++;
+}
+
+/* The delivery of the slot is idle. */
+static void part(struct sl_courier_slot *slot)
+{
+    slot->delivery->slot = NULL;
+    slot->delivery->receiver = NULL;
+    slot->delivery = NULL;
+}
+
+/*
+ * The same, and the slot is free again, but not as long as a thread resolves its name: nothing can
+ * end that, and whoever took its place would begin another one.
+ */
+static void release(struct sl_courier_slot *slot)
+{
+    part(slot);
+    if (!slot->is_resolving)
+        vacate(slot);
 }
 
 static void start(struct sl_courier *courier, struct sl_delivery *delivery, int64_t wall_ms)
@@ -306,11 +371,7 @@ static void start(struct sl_courier *courier, struct sl_delivery *delivery, int6
         return;
     }
     struct sl_courier_slot *slot = occupy(courier, delivery);
-    slot->head_size = 0;
     slot->is_local = url.is_local;
-    slot->was_refused = false;
-    slot->was_connected = false;
-    slot->is_too_large = false;
     courier->setup.on_start(courier->setup.context, delivery, &slot->body);
     add_headers(slot, wall_ms);
     SET(CURLOPT_URL, delivery->url);
@@ -352,6 +413,40 @@ static void finish(struct sl_courier_slot *slot, CURLcode code)
 }
 
 #undef SET
+
+/* Running clock. */
+static uint64_t deadline_of(const struct sl_courier_slot *slot)
+{
+    const struct sl_courier_setup *setup = &slot->courier->setup;
+    unsigned timeout_ms = setup->total_timeout_ms;
+    if (!slot->is_ready && setup->connect_timeout_ms < timeout_ms)
+        timeout_ms = setup->connect_timeout_ms;
+    return slot->started_ms + timeout_ms;
+}
+
+/* Milliseconds until a delivery that is sent is late; UINT64_MAX: there is none. */
+static uint64_t until_late(const struct sl_courier *courier)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (unsigned i = 0; i < courier->setup.in_flight_max; i++) {
+        const struct sl_courier_slot *slot = &courier->slots[i];
+        if (slot->delivery != NULL && deadline_of(slot) < next_ms)
+            next_ms = deadline_of(slot);
+    }
+    if (next_ms == UINT64_MAX)
+        return next_ms;
+    return next_ms > courier->now_ms ? next_ms - courier->now_ms : 0;
+}
+
+/* Not left to libcurl: at a timeout it forgets the thread that resolves the name. */
+static void end_late(struct sl_courier *courier)
+{
+    for (unsigned i = 0; i < courier->setup.in_flight_max; i++) {
+        struct sl_courier_slot *slot = &courier->slots[i];
+        if (slot->delivery != NULL && deadline_of(slot) <= courier->now_ms)
+            finish(slot, CURLE_OPERATION_TIMEDOUT);
+    }
+}
 
 /*
  * ---- all of them ------------------------------------------------------------------------------
@@ -396,7 +491,9 @@ void sl_courier_destroy(struct sl_courier **courier)
     for (unsigned i = 0; i < destroyed->setup.in_flight_max; i++) {
         struct sl_courier_slot *slot = &destroyed->slots[i];
         if (slot->delivery != NULL)
-            release(slot);
+            part(slot);
+        if (slot->receiver != NULL)
+            vacate(slot);
         curl_easy_cleanup(slot->easy);
     }
     CURLMcode code = curl_multi_cleanup(destroyed->multi);
@@ -429,23 +526,34 @@ void sl_courier_cancel(struct sl_courier *courier, struct sl_delivery *delivery)
     }
 }
 
-void sl_courier_run(struct sl_courier *courier, int64_t wall_ms)
+static void take_message(const CURLMsg *message)
+{
+    char *private;
+    SL_ASSERT(message->msg == CURLMSG_DONE);
+    must(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private));
+    struct sl_courier_slot *slot = (struct sl_courier_slot *)(void *)private;
+    slot->is_resolving = false; /* libcurl has joined the thread */
+    if (slot->delivery != NULL)
+        finish(slot, message->data.result);
+    else
+        vacate(slot);
+}
+
+void sl_courier_run(struct sl_courier *courier, uint64_t running_ms, int64_t wall_ms)
 {
     int count;
     const CURLMsg *message;
     struct sl_courier_receiver *receiver;
+    courier->now_ms = running_ms;
     /* As often as there are slots: a delivery whose URL is refused may be sent again at once. */
     for (unsigned i = 0;
          i < courier->setup.in_flight_max && (receiver = next_receiver(courier)) != NULL; i++)
         start(courier, take_first(courier, receiver), wall_ms);
     CURLMcode code = curl_multi_perform(courier->multi, &count);
     SL_ASSERT(code == CURLM_OK);
-    while ((message = curl_multi_info_read(courier->multi, &count)) != NULL) {
-        char *slot;
-        SL_ASSERT(message->msg == CURLMSG_DONE);
-        must(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot));
-        finish((struct sl_courier_slot *)(void *)slot, message->data.result);
-    }
+    while ((message = curl_multi_info_read(courier->multi, &count)) != NULL)
+        take_message(message);
+    end_late(courier);
 }
 
 void sl_courier_wait(struct sl_courier *courier, const int *fds, unsigned fd_count,
@@ -455,8 +563,9 @@ void sl_courier_wait(struct sl_courier *courier, const int *fds, unsigned fd_cou
     SL_ASSERT(fd_count <= SL_COURIER_FDS_MAX);
     for (unsigned i = 0; i < fd_count; i++)
         waited[i] = (struct curl_waitfd){ .fd = fds[i], .events = CURL_WAIT_POLLIN };
-    if (next_receiver(courier) != NULL)
-        timeout_ms = 0;
+    uint64_t late_ms = next_receiver(courier) != NULL ? 0 : until_late(courier);
+    if (late_ms < timeout_ms)
+        timeout_ms = (unsigned)late_ms;
     int timeout = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
     CURLMcode code = curl_multi_poll(courier->multi, waited, fd_count, timeout, NULL);
     SL_ASSERT(code == CURLM_OK);

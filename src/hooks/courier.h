@@ -13,8 +13,10 @@
  *          the rest, and so on, and something is left for those that answer. It is not left to
  *          CURLMOPT_MAX_HOST_CONNECTIONS: what waits inside of libcurl holds a place, its body was
  *          signed, and its timeouts run.
- * Thread   hooks. It never blocks but in sl_courier_wait(); libcurl resolves names in threads of
- *          its own, and nobody waits for one whose delivery has ended.
+ * Names    libcurl resolves them in threads of its own, which nothing can end. A delivery does not
+ *          wait longer for that than for anything else, but its place stays taken, in its
+ *          receiver's share, until the name is resolved: there are no more threads than places.
+ * Thread   hooks. It never blocks but in sl_courier_wait().
  * Owns     Its connections. Deliveries lie in their owner's objects.
  * States   of a delivery
  *            idle     -> waiting  sl_courier_send()
@@ -84,10 +86,10 @@ void sl_courier_send(struct sl_courier *courier, struct sl_delivery *delivery);
 void sl_courier_cancel(struct sl_courier *courier, struct sl_delivery *delivery);
 
 /*
- * Does what can be done now. Only in here on_start() and on_done() are called; on_done() may send
- * and cancel.
+ * Does what can be done now, by the running clock and the wall clock. Only in here on_start() and
+ * on_done() are called; on_done() may send and cancel.
  */
-void sl_courier_run(struct sl_courier *courier, int64_t wall_ms);
+void sl_courier_run(struct sl_courier *courier, uint64_t running_ms, int64_t wall_ms);
 
 /*
  * Returns when there is something to run, or one of the fds is readable, at the latest after

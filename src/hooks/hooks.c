@@ -169,7 +169,7 @@ static bool work(struct sl_hooks *hooks)
     size_t fired = sl_timer_wheel_advance(&hooks->wheel, hooks->now.running_ms, TIMER_BATCH_MAX,
                                           on_timer, hooks);
     settle_all(hooks);
-    sl_courier_run(hooks->courier, hooks->now.wall_ms);
+    sl_courier_run(hooks->courier, hooks->now.running_ms, hooks->now.wall_ms);
     settle_all(hooks);
     publish(hooks);
     return done == SL_DRAIN_BATCH_MAX || fired == TIMER_BATCH_MAX ||

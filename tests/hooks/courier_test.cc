@@ -1,11 +1,14 @@
 #include "hooks/courier.h"
 
+#include "base/clock.h"
 #include "hooks/fake_names.h"
 #include "hooks/keys.h"
 #include "hooks/receiver.h"
 #include "support/vfs_files.h"
 
 #include <gtest/gtest.h>
+
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <chrono>
@@ -99,9 +102,14 @@ class Courier : public ::testing::Test
         sl_courier_send(courier(), &post->delivery);
     }
 
+    void Run()
+    {
+        sl_courier_run(courier(), now_ms_ == 0 ? sl_clock_running_ms() : now_ms_, kNow);
+    }
+
     void RunOnce()
     {
-        sl_courier_run(courier(), kNow);
+        Run();
         sl_courier_wait(courier(), nullptr, 0, 10);
     }
 
@@ -112,6 +120,17 @@ class Courier : public ::testing::Test
             ASSERT_LT(std::chrono::steady_clock::now(), end) << "it never happens";
             RunOnce();
         }
+    }
+
+    /* The post, which is sent, ends when so much time has gone by, and not before. */
+    void ExpectTimeoutAfter(unsigned ms, const Post &post)
+    {
+        now_ms_ += ms - 1;
+        Run();
+        EXPECT_TRUE(post.results.empty());
+        now_ms_++;
+        Run();
+        EXPECT_EQ(post.results, std::vector<std::string>{ kTimeout });
     }
 
     void RunUntilDone(const Post &post)
@@ -150,6 +169,7 @@ class Courier : public ::testing::Test
     }
 
     struct sl_courier_setup setup_ = {};
+    uint64_t now_ms_ = 0; /* the running clock; 0: the real one */
 
   private:
     struct sl_keys *keys_ = nullptr;
@@ -278,16 +298,23 @@ TEST_F(Courier, EndsAnEndlessHead)
 
 TEST_F(Courier, EndsASilence)
 {
+    setup_.connect_timeout_ms = 10;
     setup_.total_timeout_ms = 100;
-    EXPECT_EQ(DeliverTo(Silent()), kTimeout);
-    EXPECT_EQ(DeliverTo(Silent("HTTP/1.1 200 OK\r\n")), kTimeout);
-    EXPECT_EQ(DeliverTo(Silent("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc")), kTimeout);
+    now_ms_ = 1000;
+    for (const char *answer :
+         { "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc" }) {
+        Receiver receiver(Silent(answer));
+        Post post(receiver.Url());
+        Send(&post);
+        RunUntil([&] { return receiver.requests().size() == 1; });
+        ExpectTimeoutAfter(100, post);
+    }
 }
 
 /* One of a full backlog: the kernel does not answer. */
 TEST_F(Courier, EndsAConnectionThatIsNeverMade)
 {
-    setup_.connect_timeout_ms = 100;
+    now_ms_ = 1000;
     struct sockaddr_in address = {};
     socklen_t size = sizeof(address);
     auto *any = reinterpret_cast<struct sockaddr *>(&address);
@@ -302,8 +329,15 @@ TEST_F(Courier, EndsAConnectionThatIsNeverMade)
         fillers.push_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
         (void)connect(fillers.back(), any, size);
     }
-    EXPECT_EQ(Deliver("http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/"),
-              kTimeout);
+    for (unsigned connect_timeout_ms : { 99u, 100u, 101u }) {
+        setup_.connect_timeout_ms = connect_timeout_ms;
+        setup_.total_timeout_ms = 100;
+        Post post("http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/");
+        Send(&post);
+        Run();
+        ExpectTimeoutAfter(std::min(connect_timeout_ms, 100u), post);
+        TearDownCourier();
+    }
     for (int fd : fillers)
         close(fd);
     close(listener);
@@ -314,13 +348,14 @@ TEST_F(Courier, ANameThatIsNeverResolvedHoldsNothingUp)
 {
     FakeNames names;
     names.Hang("hang.example.com");
-    setup_.total_timeout_ms = 300;
+    setup_.in_flight_max = 8;
+    setup_.connect_timeout_ms = 100;
+    now_ms_ = 1000;
     Post first("https://hang.example.com/"), second("https://hang.example.com/"),
         third("https://hang.example.com/");
     Send(&first);
     RunUntil([&] { return names.asked() == 1; });
-    RunUntilDone(first);
-    EXPECT_EQ(first.results[0], kTimeout);
+    ExpectTimeoutAfter(100, first);
     Send(&second);
     RunUntil([&] { return names.asked() == 2; });
     sl_courier_cancel(courier(), &second.delivery);
@@ -329,6 +364,98 @@ TEST_F(Courier, ANameThatIsNeverResolvedHoldsNothingUp)
     RunUntil([&] { return names.asked() == 3; });
     TearDownCourier();
     EXPECT_TRUE(sl_delivery_is_idle(&third.delivery));
+}
+
+/* Sockets that the courier has asked for; as long as it is set, it gets none. */
+static std::atomic<int> sockets_asked = -1;
+
+extern "C" int socket(int domain, int type, int protocol) noexcept
+{
+    if (sockets_asked < 0)
+        return static_cast<int>(syscall(SYS_socket, domain, type, protocol));
+    sockets_asked++;
+    errno = ENETUNREACH;
+    return -1;
+}
+
+/* Nothing would end that connection any more. */
+TEST_F(Courier, WhatWasGivenUpConnectsToNobodyWhenItsNameIsResolved)
+{
+    FakeNames names;
+    Post post("https://hang.example.com/"), next("https://next.example.com/");
+    names.Hang("hang.example.com");
+    names.Set("hang.example.com", { "8.8.8.8" });
+    names.Set("next.example.com", { "8.8.8.8" });
+    setup_.in_flight_max = 1;
+    Send(&post);
+    Send(&next);
+    RunUntil([&] { return names.asked() == 1; });
+    sl_courier_cancel(courier(), &post.delivery);
+    sockets_asked = 0;
+    names.Answer();
+    RunUntil([&] { return next.started == 1; });
+    EXPECT_EQ(sockets_asked, 0);
+    RunUntilDone(next);
+    EXPECT_GT(sockets_asked, 0);
+    sockets_asked = -1;
+}
+
+/* Else a thread would be left behind by every timeout, as long as nobody answers for a name. */
+TEST_F(Courier, NoMoreNamesAreBeingResolvedThanThereArePlaces)
+{
+    FakeNames names;
+    std::list<Post> posts;
+    setup_.connect_timeout_ms = 100;
+    now_ms_ = 1000;
+    for (int i = 0; i < 20; i++) {
+        std::string host = "n" + std::to_string(i) + ".example.com";
+        names.Hang(host);
+        posts.emplace_back("https://" + host + "/");
+        posts.back().on_done = [&](Post *post) { Send(post); };
+        Send(&posts.back());
+    }
+    RunUntil([&] { return names.asked() == 4; });
+    for (int i = 0; i < 20; i++) {
+        now_ms_ += 100;
+        RunOnce();
+    }
+    EXPECT_EQ(Started(posts), 4u);
+    for (Post &post : posts) {
+        EXPECT_EQ(post.results, std::vector<std::string>(post.started, kTimeout));
+        post.on_done = nullptr;
+    }
+    names.Answer();
+    RunUntil([&] {
+        return std::all_of(posts.begin(), posts.end(),
+                           [](const Post &post) { return sl_delivery_is_idle(&post.delivery); });
+    });
+    EXPECT_EQ(Started(posts), posts.size());
+    EXPECT_EQ(DeliverTo(Always(Answer(204))), "204 ");
+}
+
+TEST_F(Courier, APlaceWhoseNameIsBeingResolvedStaysInTheShareOfItsReceiver)
+{
+    FakeNames names;
+    std::list<Post> posts;
+    names.Hang("hang.example.com");
+    setup_.connect_timeout_ms = 100;
+    now_ms_ = 1000;
+    for (int i = 0; i < 3; i++) {
+        posts.emplace_back("https://hang.example.com/");
+        Send(&posts.back());
+    }
+    RunUntil([&] { return names.asked() == 2; });
+    ExpectTimeoutAfter(100, posts.front());
+    Run();
+    EXPECT_EQ(Started(posts), 2u);
+    EXPECT_EQ(DeliverTo(Always(Answer(204))), "204 ");
+    EXPECT_EQ(Started(posts), 2u);
+    names.Answer();
+    while (posts.back().results.empty()) { /* a wait that misses its reason takes an hour */
+        sl_courier_wait(courier(), nullptr, 0, kHourMs);
+        Run();
+    }
+    EXPECT_EQ(posts.back().results[0], "error: Couldn't resolve host name");
 }
 
 /* ---- where it goes ------------------------------------------------------------------------- */
@@ -763,7 +890,7 @@ TEST_F(Courier, WhatIsRefusedAndSentAgainForEverIsTriedABoundedNumberOfTimes)
     Post post("http://10.0.0.1/hook");
     post.on_done = [&](Post *done) { Send(done); };
     Send(&post);
-    sl_courier_run(courier(), kNow);
+    Run();
     EXPECT_EQ(post.results.size(), 3u);
     sl_courier_cancel(courier(), &post.delivery);
 }
@@ -812,7 +939,7 @@ TEST_F(Courier, WaitsForItsOwnWork)
     Send(&post);
     while (post.results.empty()) {
         sl_courier_wait(courier(), nullptr, 0, kHourMs);
-        sl_courier_run(courier(), kNow);
+        Run();
     }
     EXPECT_EQ(post.results[0], "204 ");
 }
@@ -825,7 +952,7 @@ TEST_F(Courier, WaitsForItsOwnTimeouts)
     Send(&post);
     while (post.results.empty()) {
         sl_courier_wait(courier(), nullptr, 0, kHourMs);
-        sl_courier_run(courier(), kNow);
+        Run();
     }
     EXPECT_EQ(post.results[0], kTimeout);
 }

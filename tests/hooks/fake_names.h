@@ -17,6 +17,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,11 +51,19 @@ class FakeNames
         names_[name] = addresses;
     }
 
-    /* Whoever asks for this name waits while this object lives. */
+    /* Whoever asks for this name waits until Answer(), or while this object lives. */
     void Hang(const std::string &name)
     {
         std::lock_guard<std::mutex> lock(mutex_);
-        hanging_ = name;
+        hanging_.insert(name);
+    }
+
+    /* No name hangs any more. */
+    void Answer()
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        hanging_.clear();
+        changed_.notify_all();
     }
 
     /* So many have asked for a name. */
@@ -69,8 +78,7 @@ class FakeNames
         std::unique_lock<std::mutex> lock(mutex_);
         asked_++;
         inside_++;
-        if (name == hanging_)
-            changed_.wait(lock, [this] { return is_over_; });
+        changed_.wait(lock, [&] { return is_over_ || hanging_.count(name) == 0; });
         inside_--;
         std::vector<std::string> addresses = names_[name];
         changed_.notify_all();
@@ -83,7 +91,7 @@ class FakeNames
     std::mutex mutex_;
     std::condition_variable changed_;
     std::map<std::string, std::vector<std::string>> names_;
-    std::string hanging_;
+    std::set<std::string> hanging_;
     unsigned asked_ = 0;
     unsigned inside_ = 0; /* threads in Resolve() */
     bool is_over_ = false;
