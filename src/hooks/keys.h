@@ -41,8 +41,8 @@ enum {
 /*
  * Reads the file in `directory`, or makes it if there is none; it is durable then. NULL: the keys
  * are new and only in memory. Sets *keys, NULL on failure; what is wrong is logged with the path.
- * Errors: DATA_CORRUPT, DATA_VERSION, DATA_DIRECTORY (others may read the file, or it cannot be
- * opened), STORAGE_FAILED, DISK_FULL.
+ * Errors: DATA_CORRUPT, DATA_VERSION, DATA_DIRECTORY (others may read the file, it cannot be opened,
+ * or is none), STORAGE_FAILED, DISK_FULL.
  */
 SL_NODISCARD enum sl_err sl_keys_open(const struct sl_vfs *vfs, const char *directory,
                                       struct sl_keys **keys);

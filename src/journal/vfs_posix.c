@@ -71,6 +71,17 @@ static int open_descriptor(const char *path, int flags, int *descriptor)
     return *descriptor < 0 ? errno : 0;
 }
 
+/* Opening a FIFO would wait for ever, and a directory can be opened, but not read. */
+static int refuse_fifo_and_directory(const char *path)
+{
+    struct stat about;
+    if (lstat(path, &about) != 0)
+        return 0; /* open() will say it */
+    if (S_ISFIFO(about.st_mode))
+        return ESPIPE;
+    return S_ISDIR(about.st_mode) ? EISDIR : 0;
+}
+
 static int posix_open(const struct sl_vfs *vfs, const char *path, unsigned flags,
                       struct sl_file **file)
 {
@@ -83,7 +94,9 @@ static int posix_open(const struct sl_vfs *vfs, const char *path, unsigned flags
     how |= (flags & SL_VFS_DIRECT) != 0 ? O_DIRECT : 0;
     how |= (flags & SL_VFS_SYNC) != 0 ? O_DSYNC : 0;
     int descriptor;
-    int error = open_descriptor(path, how, &descriptor);
+    int error = (how & O_CREAT) != 0 ? 0 : refuse_fifo_and_directory(path);
+    if (error == 0)
+        error = open_descriptor(path, how, &descriptor);
     /* The kernel makes the file before it looks whether it can be direct. */
     if (error == EINVAL && (how & O_CREAT) != 0 && (how & O_DIRECT) != 0)
         (void)unlink(path);

@@ -349,6 +349,25 @@ TEST(KeysMode, FollowsNoLink)
     EXPECT_EQ(open_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY);
 }
 
+/* One that waited for a writer of the FIFO would never come back. */
+TEST(KeysMode, OnlyAFileIsRead)
+{
+    TemporaryDirectory root;
+    const std::string file = root.path() + "/KEYS";
+    for (bool is_fifo : { false, true }) {
+        Keys keys;
+        ASSERT_EQ(is_fifo ? mkfifo(file.c_str(), 0600) : mkdir(file.c_str(), 0700), 0);
+        testing::internal::CaptureStderr();
+        EXPECT_EQ(open_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY);
+        EXPECT_EQ(read_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY);
+        const std::string log = testing::internal::GetCapturedStderr();
+        EXPECT_NE(log.find("it is no file"), std::string::npos) << log;
+        std::filesystem::remove(file);
+        EXPECT_EQ(open_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_OK);
+        std::filesystem::remove(file);
+    }
+}
+
 TEST_F(KeysTest, RefuseEveryFlippedBitAndKeepTheFile)
 {
     keys_in(disk_);

@@ -114,6 +114,7 @@ TEST_P(Vfs, MakesOnlyWhatIsNotThere)
     EXPECT_EQ(vfs_->make_directory(vfs_, At("a").c_str()), EEXIST);
     EXPECT_EQ(vfs_->make_directory(vfs_, At("x/y").c_str()), ENOENT);
     EXPECT_EQ(VfsFile(vfs_, At("d"), SL_VFS_WRITE).error(), EISDIR);
+    EXPECT_EQ(VfsFile(vfs_, At("d"), 0).error(), EISDIR);
     EXPECT_EQ(Content("a"), "old");
 }
 
@@ -252,6 +253,15 @@ TEST(VfsPosix, DoesNotFollowLinks)
     VfsFile(vfs, root.path() + "/a", kNew);
     ASSERT_EQ(symlink("a", (root.path() + "/s").c_str()), 0);
     EXPECT_EQ(VfsFile(vfs, root.path() + "/s", SL_VFS_WRITE).error(), ELOOP);
+}
+
+/* The open of a FIFO would wait for somebody at its other end. */
+TEST(VfsPosix, OpensNoFifo)
+{
+    TemporaryDirectory root;
+    ASSERT_EQ(mkfifo((root.path() + "/f").c_str(), 0600), 0);
+    for (unsigned flags : { 0u, unsigned(SL_VFS_WRITE) })
+        EXPECT_EQ(VfsFile(sl_vfs_posix(), root.path() + "/f", flags).error(), ESPIPE);
 }
 
 TEST(VfsPosix, ProgramsThatAreStartedInheritNothing)
