@@ -228,8 +228,13 @@ static enum sl_err load_or_make(struct sl_keys *keys)
     }
     if (err != SL_OK)
         return err;
-    /* Whoever made it may have been killed before its name was durable. */
-    int error = keys->vfs->sync_directory(keys->vfs, keys->directory);
+    /* Whoever made it may have been killed before its name was durable, or while they replaced it. */
+    int error = sl_small_file_remove_temporary(keys->vfs, keys->directory, SL_STORE_KEYS_NAME);
+    if (error != 0)
+        return refuse(keys->directory, SL_ERR_STORAGE_FAILED, error,
+                      "what a crash has left of another one, KEYS.tmp, cannot be removed",
+                      "remove it");
+    error = keys->vfs->sync_directory(keys->vfs, keys->directory);
     return error == 0 ? SL_OK : refuse_disk(keys, error);
 }
 

@@ -39,7 +39,8 @@ enum {
 };
 
 /*
- * Reads the file in `directory`, or makes it if there is none; it is durable then. NULL: the keys
+ * Reads the file in `directory`, or makes it if there is none; it is durable then, and what a crash
+ * has left of another one is gone. The caller has the lock of the directory. NULL: the keys
  * are new and only in memory. Sets *keys, NULL on failure; what is wrong is logged with the path.
  * Errors: DATA_CORRUPT, DATA_VERSION, DATA_DIRECTORY (others may read the file, it cannot be opened,
  * or is none), STORAGE_FAILED, DISK_FULL.

@@ -21,6 +21,10 @@ extern "C" {
 int sl_small_file_replace(const struct sl_vfs *vfs, const char *directory, const char *name,
                           struct sl_bytes bytes, bool *unknown);
 
+/* Removes what a crash has left of a replacement, if there is any. Returns 0 or an errno value. */
+int sl_small_file_remove_temporary(const struct sl_vfs *vfs, const char *directory,
+                                   const char *name);
+
 #ifdef __cplusplus
 }
 #endif

@@ -229,6 +229,25 @@ TEST_F(KeysTest, NothingIsSignedWithAKeyThatAPowerCutTakesBack)
     }
 }
 
+/* It is a private key as well. */
+TEST_F(KeysTest, WhatAKillHasLeftOfANewKeyIsRemoved)
+{
+    for (uint64_t n = 1; n <= 6; n++) {
+        SimDisk disk(n);
+        disk.MakeDirectory(kDirectory);
+        {
+            Keys keys;
+            ASSERT_EQ(open_keys(disk.VfsOfThisLife(), kDirectory, &keys), SL_OK);
+            disk.CrashNth(DiskCall::kAny, n);
+            EXPECT_EQ(sl_keys_rotate(keys.get(), kNow), SL_ERR_STORAGE_FAILED) << n;
+        }
+        keys_in(disk);
+        EXPECT_EQ(disk.Files(), std::vector<std::string>{ kFile }) << n;
+        disk.PowerCut();
+        EXPECT_EQ(disk.Files(), std::vector<std::string>{ kFile }) << n;
+    }
+}
+
 TEST_F(KeysTest, EveryFailureOfTheDiskIsAnError)
 {
     for (bool is_there : { false, true }) {

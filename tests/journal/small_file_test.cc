@@ -62,6 +62,20 @@ TEST(SmallFile, AFailureSaysWhetherTheOldOneIsCertain)
     }
 }
 
+TEST(SmallFile, WhatACrashHasLeftIsRemoved)
+{
+    SimDisk disk(1);
+    bool unknown;
+    disk.MakeDirectory("/d");
+    ASSERT_EQ(replace(&disk, "old", &unknown), 0);
+    EXPECT_EQ(sl_small_file_remove_temporary(disk.vfs(), "/d", "NAME"), 0);
+    disk.SetBytes("/d/NAME.tmp", "ne");
+    EXPECT_EQ(sl_small_file_remove_temporary(disk.vfs(), "/d", "NAME"), 0);
+    EXPECT_EQ(disk.Files(), std::vector<std::string>{ "/d/NAME" });
+    disk.FailNth(DiskCall::kUnlink, 1, EIO);
+    EXPECT_EQ(sl_small_file_remove_temporary(disk.vfs(), "/d", "NAME"), EIO);
+}
+
 TEST(SmallFile, RefusesAPathThatIsTooLong)
 {
     SimDisk disk(1);
@@ -70,4 +84,5 @@ TEST(SmallFile, RefusesAPathThatIsTooLong)
     EXPECT_EQ(
         sl_small_file_replace(disk.vfs(), directory.c_str(), "NAME", sl_bytes_of("x"), &unknown),
         ENAMETOOLONG);
+    EXPECT_EQ(sl_small_file_remove_temporary(disk.vfs(), directory.c_str(), "NAME"), ENAMETOOLONG);
 }
