@@ -75,6 +75,7 @@ struct sl_stream_config {
 struct sl_stream_view {
     uint64_t id;               /* incarnation: never reused, so a re-created name differs */
     uint64_t tail;             /* offset of the next append */
+    uint64_t base;             /* where its own bytes begin: 0, or the fork point */
     bool closed;               /* closed, and `tail` is final */
     bool json;                 /* content type is application/json */
     bool has_ttl;              /* `ttl_s` counts */

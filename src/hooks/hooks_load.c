@@ -358,7 +358,7 @@ static void on_candidate(void *context, struct sl_subscription *subscription)
                             (cursor == NULL || !cursor->is_glob);
 }
 
-/* Creating a stream links nothing; its first bytes do. */
+/* Creating a stream links nothing, whatever a fork inherits: its first own bytes do. */
 static void on_sighted(struct sl_hooks *hooks, struct sli_completion *completion,
                        struct sl_operation *op)
 {
@@ -366,7 +366,7 @@ static void on_sighted(struct sl_hooks *hooks, struct sli_completion *completion
     struct sli_scan *scan = sighting->scan;
     struct sl_changed found = { .id = op->stream.id, .tail = op->stream.tail };
     found.name = sighting->name;
-    if (op->err == SL_OK && found.tail > 0)
+    if (op->err == SL_OK && found.tail > op->stream.base)
         sli_hooks_on_found(hooks, &found);
     else if (op->err != SL_OK && op->err != SL_ERR_NOT_FOUND && op->err != SL_ERR_GONE)
         scan->err = op->err;

@@ -409,6 +409,7 @@ void sl_stream_view(const struct sl_stream *stream, uint64_t tail, bool closed,
     const struct sl_lifetime *lifetime = stream->lifetime;
     view->id = stream->id;
     view->tail = tail;
+    view->base = stream->log.base;
     view->closed = closed;
     view->json = stream->media->json;
     view->content_type_size = stream->media->size;

@@ -93,6 +93,22 @@ TEST_F(HooksRequest, AStartFindsTheRestOfItsLinksWhileItServes)
     EXPECT_EQ(links(), names) << "creating a stream links nothing";
 }
 
+/* Nor does a restart, which compares all names with the pattern. */
+TEST_F(HooksRequest, CreatingAStreamLinksNothingWhateverAForkInherits)
+{
+    ASSERT_EQ(session_->Create("source", Plain().Data("abc")).err, SL_OK);
+    ASSERT_EQ(Put("a", R"("pattern":"jobs/*")").err, SL_OK);
+    ASSERT_EQ(session_->Create("jobs/empty").err, SL_OK);
+    ASSERT_EQ(session_->Create("jobs/1", ForkOf("source")).err, SL_OK);
+    EXPECT_EQ(Claim("a").err, SL_ERR_NO_PENDING_WORK);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "a").Member("streams"), "[]");
+    Reopen();
+    EXPECT_EQ(Claim("a").err, SL_ERR_NO_PENDING_WORK);
+    EXPECT_EQ(Ask(SL_HOOKS_GET, "a").Member("streams"), "[]");
+    ASSERT_EQ(session_->Append("jobs/1", Body("x")).err, SL_OK);
+    EXPECT_EQ(Report("a", Claim("a"), Ack(4)).Member("next_wake"), "false");
+}
+
 TEST_F(HooksRequest, ASubscriptionBeyondTheMemoryIsRefused)
 {
     const std::string pattern = R"("pattern":"jobs/*")";
