@@ -33,12 +33,22 @@ class DurableTest : public EngineTest
     {
         return reply.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout;
     }
-    /* Writes until everything that came before lies in segments, on every shard. */
+    /*
+     * Writes until everything that came before lies in segments, on every shard: the first flush to
+     * end may have begun before, the second one has not.
+     */
     void Flush()
     {
-        std::vector<uint64_t> before = SegmentBytes();
         for (int i = 0; i < kFillers; i++)
             Make(Filler(i));
+        AwaitFlush();
+        AwaitFlush();
+        for (int i = 0; i < kFillers; i++)
+            ASSERT_EQ(s().Delete(Filler(i)), SL_OK);
+    }
+    void AwaitFlush()
+    {
+        std::vector<uint64_t> before = SegmentBytes();
         ASSERT_TRUE(Eventually([&] {
             for (int i = 0; i < kFillers; i++)
                 EXPECT_EQ(s().Append(Filler(i), Body(std::string(30000, 'f'))).err, SL_OK);
@@ -48,8 +58,6 @@ class DurableTest : public EngineTest
                     return false;
             return true;
         }));
-        for (int i = 0; i < kFillers; i++)
-            ASSERT_EQ(s().Delete(Filler(i)), SL_OK);
     }
     std::vector<uint64_t> SegmentBytes() const
     {
