@@ -5,8 +5,9 @@
  * Why      A synced write into a file whose blocks were never written costs three times as much
  *          (the file system commits metadata with it), and the spare is the reserve when the disk
  *          is full.
- * Thread   open, close: the opener. take, advance, fall_back: the commit thread. release: the
- *          shard. The rest: any. A thread of its own does the slow calls.
+ * Thread   open, close: the opener. take: the commit thread. advance, fall_back: who writes, that
+ *          one or the shard. release: the shard. The rest: any. A thread of its own does the slow
+ *          calls.
  * Owns     The spare files with their handles; the name of every file of the log.
  *
  * Files    wal-<n>, where n is
