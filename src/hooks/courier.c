@@ -375,6 +375,7 @@ static void start(struct sl_courier *courier, struct sl_delivery *delivery, int6
     courier->setup.on_start(courier->setup.context, delivery, &slot->body);
     add_headers(slot, wall_ms);
     SET(CURLOPT_URL, delivery->url);
+    SET(CURLOPT_FRESH_CONNECT, (long)delivery->is_repeated);
     SET(CURLOPT_HTTPHEADER, slot->headers);
     SET(CURLOPT_POSTFIELDS, slot->body.size == 0 ? "" : (const char *)slot->body.data);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->body.size);
@@ -455,7 +456,6 @@ static void end_late(struct sl_courier *courier)
 struct sl_courier *sl_courier_create(const struct sl_courier_setup *setup)
 {
     struct sl_courier *courier = sl_memory_alloc(sizeof(*courier));
-    SL_ASSERT(setup->in_flight_max > 0);
     SL_ASSERT(setup->connect_timeout_ms > 0);
     SL_ASSERT(setup->total_timeout_ms > 0);
     must(curl_global_init(CURL_GLOBAL_DEFAULT));

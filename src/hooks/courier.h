@@ -51,6 +51,8 @@ struct sl_delivery {
     struct sl_courier_receiver *receiver; /* unless it is idle; borrowed from the courier */
     struct sl_courier_slot *slot;         /* while it is sent; borrowed from the courier */
     const char *url;                      /* borrowed until it is idle again */
+    bool is_repeated;                     /* goes by a connection of its own: when one that was kept
+                                             is lost libcurl sends it by the next one, and so on */
 };
 
 struct sl_delivery_result {
@@ -105,6 +107,7 @@ static inline void sl_delivery_init(struct sl_delivery *delivery, const char *ur
     delivery->receiver = NULL;
     delivery->slot = NULL;
     delivery->url = url;
+    delivery->is_repeated = false;
 }
 
 static inline bool sl_delivery_is_idle(const struct sl_delivery *delivery)

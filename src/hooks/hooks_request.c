@@ -261,14 +261,16 @@ static struct sl_cursor *find_acked(const struct sl_hooks *hooks, const struct s
     return NULL;
 }
 
-/* All of them or none. NULL: all; else why not. */
+/* All of them or none. NULL: all; else why not, and *refused is the one. */
 static const char *apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
-                              const struct sl_control_body *body)
+                              const struct sl_control_body *body, const struct sl_ack **refused)
 {
     const char *wrong;
-    for (size_t i = 0; i < body->ack_count; i++)
-        if (find_acked(hooks, hook, &body->acks[i], &wrong) == NULL)
+    for (size_t i = 0; i < body->ack_count; i++) {
+        *refused = &body->acks[i];
+        if (find_acked(hooks, hook, *refused, &wrong) == NULL)
             return wrong;
+    }
     for (size_t i = 0; i < body->ack_count; i++) {
         struct sl_cursor *cursor = find_acked(hooks, hook, &body->acks[i], &wrong);
         if (cursor != NULL) /* two acks of one stream: the later one may be below the first */
@@ -303,12 +305,18 @@ static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hook
         sli_hooks_await_settled(hooks, request);
         return;
     }
-    const char *wrong = releases ? NULL : apply_acks(hooks, hook, &request->body);
+    const struct sl_ack *refused;
+    const char *wrong = releases ? NULL : apply_acks(hooks, hook, &request->body, &refused);
+    if (wrong != NULL && !request->is_settled) {
+        sli_hooks_await_settled(hooks, request);
+        return;
+    }
     if (wrong != NULL) {
-        if (request->is_settled)
-            refuse(request, SL_ERR_INVALID_OFFSET, wrong);
-        else
-            sli_hooks_await_settled(hooks, request);
+        if (refused->stream.size > 0) { /* it can be the name of a stream */
+            sl_buffer_append_text(&request->text, "\"stream\":");
+            sl_json_append_string(&request->text, refused->stream);
+        }
+        refuse(request, SL_ERR_INVALID_OFFSET, wrong);
         return;
     }
     hook->heard_generation = subscription->generation;

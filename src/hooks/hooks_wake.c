@@ -14,7 +14,8 @@ enum {
 
 /* ---- failures ---- */
 
-static void log_failure(struct sl_hooks *hooks, const struct sl_subscription *subscription)
+static void log_trouble(struct sl_hooks *hooks, const struct sl_subscription *subscription,
+                        const char *event, struct sl_failure failure)
 {
     const struct sl_control_body *config = &subscription->config;
     char id[TEXT_SIZE], target[TEXT_SIZE];
@@ -24,10 +25,9 @@ static void log_failure(struct sl_hooks *hooks, const struct sl_subscription *su
     }
     sl_log_escaped(id, sizeof(id), sl_buffer_bytes(&subscription->id));
     sl_log_escaped(target, sizeof(target), config->is_webhook ? config->url : config->wake_stream);
-    sl_log(SL_LOG_WARN, "hooks", config->is_webhook ? "webhook_failed" : "wake_event_failed",
-           "id=%s %s=%s status=%u reason=\"%s\" left_out=%zu", id,
-           config->is_webhook ? "url" : "wake_stream", target, subscription->failure.status,
-           subscription->failure.reason, hooks->failure_log.left_out);
+    sl_log(SL_LOG_WARN, "hooks", event, "id=%s %s=%s status=%u reason=\"%s\" left_out=%zu", id,
+           config->is_webhook ? "url" : "wake_stream", target, failure.status, failure.reason,
+           hooks->failure_log.left_out);
     hooks->failure_log.next_ms = hooks->now.running_ms + FAILURE_LOG_MS;
     hooks->failure_log.left_out = 0;
 }
@@ -40,7 +40,9 @@ static void fail(struct sl_hooks *hooks, struct sl_subscription *subscription, c
     struct sl_failure failure = { reason, status };
     sl_subscription_on_failed(subscription, failure, hooks->now.running_ms, sl_random_u64());
     if (is_first)
-        log_failure(hooks, subscription);
+        log_trouble(hooks, subscription,
+                    subscription->config.is_webhook ? "webhook_failed" : "wake_event_failed",
+                    failure);
 }
 
 /* ---- state ---- */
@@ -49,6 +51,7 @@ static void fail(struct sl_hooks *hooks, struct sl_subscription *subscription, c
 static void end_lease(struct sl_hooks *hooks, struct sli_hook *hook)
 {
     struct sl_subscription *subscription = &hook->subscription;
+    bool is_first = subscription->leases_expired == 0;
     sl_metrics_add(hooks->metrics, SL_METRIC_LEASES_EXPIRED, 1);
     if (!sl_delivery_is_idle(&hook->delivery) &&
         hook->delivery_generation == subscription->generation) {
@@ -56,9 +59,13 @@ static void end_lease(struct sl_hooks *hooks, struct sli_hook *hook)
         if (hook->heard_generation != subscription->generation) {
             sl_metrics_add(hooks->metrics, SL_METRIC_DELIVERY_FAILED, 1);
             fail(hooks, subscription, "the lease has run out before there was an answer", 0);
+            is_first = false;
         }
     }
-    sl_subscription_end_wake(subscription);
+    sl_subscription_on_lease_over(subscription);
+    if (is_first)
+        log_trouble(hooks, subscription, "lease_expired",
+                    (struct sl_failure){ "nobody has reported on the wake in time", 0 });
 }
 
 void sli_hook_advance(struct sl_hooks *hooks, struct sli_hook *hook)
@@ -142,6 +149,7 @@ static void send_webhook(struct sl_hooks *hooks, struct sli_hook *hook)
         sl_metrics_add(hooks->metrics, SL_METRIC_DELIVERY_RETRIES, 1);
     subscription->issued = true;
     hook->delivery_generation = subscription->generation;
+    hook->delivery.is_repeated = subscription->retry_count > 0;
     sl_courier_send(hooks->courier, &hook->delivery);
 }
 

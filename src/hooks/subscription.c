@@ -236,9 +236,16 @@ enum sl_err sl_subscription_check_wake(const struct sl_subscription *subscriptio
     return is_current ? SL_OK : SL_ERR_FENCED;
 }
 
+void sl_subscription_on_lease_over(struct sl_subscription *subscription)
+{
+    subscription->leases_expired++;
+    sl_subscription_end_wake(subscription);
+}
+
 void sl_subscription_on_callback(struct sl_subscription *subscription, uint64_t now_ms)
 {
     forget_failures(subscription);
+    subscription->leases_expired = 0;
     subscription->issued = true;
     sl_subscription_extend_lease(subscription, now_ms);
 }
@@ -251,6 +258,7 @@ void sl_subscription_on_delivered(struct sl_subscription *subscription, bool don
     forget_failures(subscription);
     if (!done)
         return;
+    subscription->leases_expired = 0;
     struct sl_link *head = &subscription->cursors;
     for (struct sl_link *link = head->next; link != head; link = link->next) {
         struct sl_cursor *cursor = SL_OBJECT(link, struct sl_cursor, of_subscription);

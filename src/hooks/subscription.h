@@ -112,6 +112,7 @@ struct sl_subscription {
     uint64_t next_attempt_ms;  /* running clock; 0: there was no failure */
     unsigned retry_count;      /* failures since the last success */
     struct sl_failure failure; /* the last one of these */
+    unsigned leases_expired;   /* since the last report; not kept */
     /* what is to be written */
     bool wake_unwritten;       /* anything above that is kept has changed */
     struct sl_link unwritten;  /* of struct sl_cursor: changed */
@@ -183,6 +184,9 @@ SL_NODISCARD enum sl_err sl_subscription_check_wake(const struct sl_subscription
                                                     const struct sl_control_body *body);
 /* The worker has shown that it is alive: failures are forgotten, and nothing is sent again. */
 void sl_subscription_on_callback(struct sl_subscription *subscription, uint64_t now_ms);
+
+/* The lease has run out and nobody has reported in time: that counts, and the wake is over. */
+void sl_subscription_on_lease_over(struct sl_subscription *subscription);
 
 /* ---- what became of a webhook or an event ---- */
 

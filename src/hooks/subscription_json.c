@@ -284,6 +284,8 @@ void sl_subscription_append_summary(const struct sl_subscription *subscription,
     append_comma(out);
     append_number(out, "next_attempt_ms", next_attempt_wall_ms(subscription, now));
     append_comma(out);
+    append_number(out, "leases_expired", subscription->leases_expired);
+    append_comma(out);
     append_number(out, "streams", subscription->cursor_count);
     append_comma(out);
     append_number(out, "pending_streams", subscription->pending_count);

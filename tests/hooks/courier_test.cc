@@ -581,6 +581,21 @@ TEST_F(Courier, UsesAConnectionAgain)
     EXPECT_EQ(receiver.requests().size(), 3u);
 }
 
+/* Connections that are kept all end without an answer: libcurl would try one after the other. */
+TEST_F(Courier, WhatIsRepeatedIsSentOnce)
+{
+    bool is_up = true;
+    Receiver receiver([&](Peer &peer, const Request &) { return is_up && peer.Send(Answer(204)); });
+    EXPECT_EQ(Deliver(receiver.Url()), "204 ");
+    is_up = false;
+    Post post(receiver.Url());
+    post.delivery.is_repeated = true;
+    Send(&post);
+    RunUntilDone(post);
+    EXPECT_EQ(post.results[0].substr(0, 5), "error");
+    EXPECT_EQ(receiver.requests().size(), 2u);
+}
+
 TEST_F(Courier, MakesANewConnectionWhenTheOldOneIsClosed)
 {
     Receiver receiver(Once(Answer(204)));
@@ -590,6 +605,21 @@ TEST_F(Courier, MakesANewConnectionWhenTheOldOneIsClosed)
 }
 
 /* ---- many, and none any more --------------------------------------------------------------- */
+
+TEST_F(Courier, WithoutPlacesEverythingWaits)
+{
+    Receiver receiver(Always(Answer(204)));
+    Post post(receiver.Url());
+    setup_.in_flight_max = 0;
+    Send(&post);
+    for (int i = 0; i < 3; i++)
+        RunOnce();
+    EXPECT_EQ(post.started, 0u);
+    EXPECT_FALSE(sl_delivery_is_idle(&post.delivery));
+    sl_courier_cancel(courier(), &post.delivery);
+    EXPECT_TRUE(sl_delivery_is_idle(&post.delivery));
+    EXPECT_EQ(receiver.connections(), 0u);
+}
 
 /* Answers when the gate is open. */
 class Gate

@@ -164,8 +164,8 @@ TEST_F(SubscriptionJson, TellsTheOperatorTheLastFailure)
     };
     EXPECT_EQ(summary(),
               R"({"id":"s","type":"webhook","state":"waking","generation":1,"failures":0,)"
-              R"("last_error":null,"last_status":0,"next_attempt_ms":0,"streams":1,)"
-              R"("pending_streams":1,"lag_ms":0})");
+              R"("last_error":null,"last_status":0,"next_attempt_ms":0,"leases_expired":0,)"
+              R"("streams":1,"pending_streams":1,"lag_ms":0})");
     sl_subscription_on_failed(s, { "not 2xx", 503 }, kNow.running_ms, 200);
     std::string next = std::to_string(kNow.wall_ms + 1000);
     EXPECT_NE(summary().find(R"("failures":1,"last_error":"not 2xx","last_status":503,)"

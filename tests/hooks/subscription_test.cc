@@ -221,6 +221,25 @@ TEST_F(SubscriptionTest, WakesAgainAfterTheLeaseIfWorkIsLeft)
     EXPECT_FALSE(sl_subscription_may_wake(s_, kNow));
 }
 
+TEST_F(SubscriptionTest, CountsLeasesThatRunOutUntilSomebodyReports)
+{
+    MakeWebhook();
+    for (unsigned lost = 1; lost <= 2; lost++) {
+        Wake();
+        sl_subscription_on_delivered(s_, false);
+        sl_subscription_on_lease_over(s_);
+        EXPECT_EQ(s_->phase, SL_SUBSCRIPTION_IDLE);
+        EXPECT_EQ(s_->leases_expired, lost);
+    }
+    Wake();
+    sl_subscription_on_callback(s_, kNow);
+    EXPECT_EQ(s_->leases_expired, 0u);
+    sl_subscription_on_lease_over(s_);
+    Wake();
+    sl_subscription_on_delivered(s_, true);
+    EXPECT_EQ(s_->leases_expired, 0u);
+}
+
 TEST_F(SubscriptionTest, AcksTheSnapshotWhenTheReceiverIsDone)
 {
     MakeWebhook();

@@ -363,6 +363,7 @@ class PullWake(SubscriptionTest):
             response = self.report("ack", wake, {a: token(2), **wrong})
             error = self.assertError(response, 409, "INVALID_OFFSET")
             self.assertIn(why, error["message"])
+            self.assertIn(error.get("stream", "__ds/c"), wrong)
             self.assertEqual(self.cursors(), {a: "-1", b: "-1"})
         response = self.report("ack", wake, {a: token(2), b: token(3)})
         self.assertEqual(response.json(), {"ok": True, "next_wake": False})
@@ -441,7 +442,11 @@ class PullWake(SubscriptionTest):
         wait_until(lambda: [event for event in self.events() if event["generation"] == 2])
         self.assertError(self.report("ack", wake, {f"{self.name}/a": token(1)}), 409, "FENCED")
         self.assertEqual(self.cursors(), {f"{self.name}/a": "-1"})
-        self.assertEqual(self.claim("w-2")["generation"], 2)
+        self.assertEqual(self.listed()["leases_expired"], 1)
+        wake = self.claim("w-2")
+        self.assertEqual(wake["generation"], 2)
+        self.assertStatus(self.report("ack", wake, {}), 200)
+        self.assertEqual(self.listed()["leases_expired"], 0)
 
 
 class Webhook(SubscriptionTest):
