@@ -252,15 +252,27 @@ static unsigned upload_bits(const struct sl_connection *connection)
 }
 
 /*
- * Cuts uploads of such a size until `*total` fits in `budget`. Only those that are being received:
- * what is with the engine is as good as gone.
+ * Is the body on its way through the engine? Then it is as good as gone. Not so one that is kept
+ * because the client does not take the answer, or that came with a request that has no use for it.
  */
+static bool is_body_needed(const struct sl_connection *connection)
+{
+    const struct sl_exchange *exchange = connection->exchange;
+
+    if (exchange == NULL || exchange->started)
+        return false;
+    const h2o_iovec_t method = exchange->req->method;
+    return h2o_memis(method.base, method.len, H2O_STRLIT("PUT")) ||
+           h2o_memis(method.base, method.len, H2O_STRLIT("POST"));
+}
+
+/* Cuts uploads of such a size until `*total` fits in `budget`. */
 static void cut_uploads(struct sl_acceptor *acceptor, unsigned bits, uint64_t *total,
                         uint64_t budget)
 {
     for (unsigned i = 0; *total > budget && i < acceptor->connection_count; i++) {
         struct sl_connection *connection = acceptor->connections[i];
-        if (connection->exchange != NULL || upload_bits(connection) != bits)
+        if (is_body_needed(connection) || upload_bits(connection) != bits)
             continue;
         *total -= upload_size(connection);
         sl_connection_cut(connection);

@@ -68,7 +68,8 @@ void sl_connection_cut(struct sl_connection *connection);
  * Looks at the next one of so many parts of all connections; true: that was the last one, and the
  * next call begins again. Cuts those whose client took nothing of an answer for the stall timeout,
  * and after the last part the largest uploads, by powers of two, until those that are left fit in
- * the acceptor's share of the budget.
+ * the acceptor's share of the budget. A body counts as long as it is kept, which is until the answer
+ * was sent.
  */
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 

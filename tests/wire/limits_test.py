@@ -154,15 +154,46 @@ class Uploads(WireTest):
 
     def test_the_largest_are_cut_and_no_more_than_needed(self):
         self.create()
+        before = self.metric("sluice_uploads_cut_total")
+
+        def cut():
+            return self.metric("sluice_uploads_cut_total") - before
+
         small = [self.begin(200_000) for _ in range(5)]
         for _ in range(8):
             with contextlib.suppress(OSError):  # it may be cut before it has sent all
                 self.begin(3 * MIB)
-        wait_until(lambda: self.metric("sluice_uploads_cut_total") >= 6)  # two times 2 MiB fit
+        wait_until(lambda: cut() >= 6)  # two times 2 MiB fit
         for connection in small:
             connection.send(b"x" * 100_000)
             self.assertStatus(connection.read_response(), 204)
-        self.assertLess(self.metric("sluice_uploads_cut_total"), 8)
+        self.assertLess(cut(), 8)
+
+    def assertBodiesAreCut(self, target):
+        """Bodies of requests whose answer is not out yet take no room from uploads."""
+        before = self.metric("sluice_uploads_cut_total")
+        idle = []
+        for _ in range(6):
+            connection = self.connect(receive_buffer=4096)
+            with contextlib.suppress(OSError):  # it may be cut before it has sent all
+                connection.send(encode_request("GET", target, None, b"x" * (3 * MIB)))
+            idle.append(connection)
+        wait_until(lambda: self.metric("sluice_uploads_cut_total") >= before + 4)
+        connection = self.begin(200_000)
+        connection.send(b"x" * 100_000)
+        self.assertStatus(connection.read_response(), 204)
+        for connection in idle:
+            connection.close()
+
+    def test_of_requests_that_wait_for_data_are_cut(self):
+        self.create()
+        self.assertBodiesAreCut(self.path + "?offset=now&live=long-poll")
+
+    def test_of_answers_that_nobody_takes_are_cut(self):
+        self.create()
+        for _ in range(3):
+            self.assertStatus(self.post(TEXT, b"y" * (3 * MIB)), 204)
+        self.assertBodiesAreCut(self.path + "?offset=-1")
 
 
 class Memory(WireTest):
