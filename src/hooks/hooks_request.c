@@ -250,6 +250,10 @@ static struct sl_cursor *find_acked(const struct sl_hooks *hooks, const struct s
         sl_registry_find_cursor(&hooks->registry, &hook->subscription, ack->stream);
     if (cursor == NULL || !cursor->is_placed)
         *wrong = "a stream of the acks is not linked by the subscription";
+    else if (cursor->renewed_in == hook->subscription.generation)
+        *wrong =
+            "a stream of the acks was made anew since the wake was told: the next one tells of "
+            "it";
     else if (!ack->has_offset)
         *wrong = "an offset of the acks is not one that a stream can have";
     else if ((int64_t)ack->offset < cursor->acked)

@@ -169,7 +169,8 @@ size_t sl_registry_size_of(const struct sl_registry *registry,
     const struct sl_control_body *config = &subscription->config;
     size_t size = registry->subscription_size + sl_control_body_size(config) +
                   subscription->id.capacity + subscription->root.capacity +
-                  subscription->worker.capacity + subscription->unlinked.capacity;
+                  subscription->worker.capacity + subscription->unlinked.capacity +
+                  subscription->lost.capacity;
     if (subscription->glob != NULL)
         size += sl_glob_size(subscription->glob) + sizeof(struct group) +
                 sl_glob_prefix(subscription->glob).size;

@@ -4,6 +4,10 @@
 #include "base/memory.h"
 #include "protocol/json_value.h"
 
+enum {
+    LOST_SIZE_MAX = 256 * sizeof(uint64_t), /* bytes of hashes of names */
+};
+
 void sl_subscription_init(struct sl_subscription *subscription, struct sl_bytes id,
                           struct sl_control_body *config)
 {
@@ -28,6 +32,7 @@ void sl_subscription_deinit(struct sl_subscription *subscription)
     sl_buffer_deinit(&subscription->root);
     sl_buffer_deinit(&subscription->worker);
     sl_buffer_deinit(&subscription->unlinked);
+    sl_buffer_deinit(&subscription->lost);
 }
 
 /* ---- cursors ---- */
@@ -72,6 +77,40 @@ void sl_cursor_update(struct sl_cursor *cursor)
         cursor->subscription->pending_count--;
 }
 
+/* ---- links that end and begin again during a wake ---- */
+
+static void note_lost(struct sl_subscription *subscription, const struct sl_followed *stream)
+{
+    if (subscription->phase != SL_SUBSCRIPTION_IDLE && subscription->lost.size < LOST_SIZE_MAX)
+        sl_buffer_append(&subscription->lost, &stream->node.hash, sizeof(stream->node.hash));
+}
+
+/* If so many were lost that not all could be noted, any name may be one of them. */
+static bool was_lost(const struct sl_subscription *subscription, const struct sl_followed *stream)
+{
+    const uint64_t *hash = (const void *)subscription->lost.data;
+    if (subscription->phase == SL_SUBSCRIPTION_IDLE)
+        return false;
+    bool was = subscription->lost.size >= LOST_SIZE_MAX;
+    for (size_t i = 0; i < subscription->lost.size / sizeof(*hash) && !was; i++)
+        was = hash[i] == stream->node.hash;
+    return was;
+}
+
+/* Whoever works on the wake is told of all links as they are now. */
+static void forget_lost(struct sl_subscription *subscription)
+{
+    struct sl_link *head = &subscription->cursors;
+    sl_buffer_deinit(&subscription->lost);
+    for (struct sl_link *link = head->next; link != head; link = link->next) {
+        struct sl_cursor *cursor = SL_OBJECT(link, struct sl_cursor, of_subscription);
+        if (cursor->renewed_in == 0)
+            continue;
+        cursor->renewed_in = 0;
+        sl_cursor_touch(cursor);
+    }
+}
+
 struct sl_cursor *sl_cursor_create(struct sl_subscription *subscription, struct sl_followed *stream)
 {
     struct sl_cursor *cursor = sl_memory_alloc(sizeof(*cursor));
@@ -79,6 +118,7 @@ struct sl_cursor *sl_cursor_create(struct sl_subscription *subscription, struct 
         .stream = stream,
         .subscription = subscription,
         .acked = -1,
+        .renewed_in = was_lost(subscription, stream) ? subscription->generation : 0,
     };
     sl_link_init(&cursor->of_stream);
     sl_link_init(&cursor->of_subscription);
@@ -104,6 +144,7 @@ void sl_cursor_destroy(struct sl_cursor **cursor)
 {
     struct sl_cursor *last = *cursor;
     *cursor = NULL;
+    note_lost(last->subscription, last->stream);
     if (last->is_pending)
         last->subscription->pending_count--;
     last->subscription->cursor_count--;
@@ -167,6 +208,7 @@ void sl_subscription_wake(struct sl_subscription *subscription,
     SL_ASSERT(subscription->phase == SL_SUBSCRIPTION_IDLE);
     SL_ASSERT(subscription->pending_count > 0);
     sl_subscription_take_snapshot(subscription);
+    forget_lost(subscription);
     set_wake_id(subscription, random);
     subscription->generation++;
     subscription->phase = SL_SUBSCRIPTION_WAKING;
@@ -209,6 +251,7 @@ enum sl_err sl_subscription_claim(struct sl_subscription *subscription, struct s
     enum sl_err err = sl_subscription_may_claim(subscription);
     if (err != SL_OK)
         return err;
+    forget_lost(subscription);
     sl_buffer_clear(&subscription->worker);
     sl_buffer_append_bytes(&subscription->worker, worker);
     subscription->phase = SL_SUBSCRIPTION_HELD;

@@ -72,11 +72,13 @@ struct sl_cursor {
     int64_t acked;                        /* offset, inclusive; -1: before the first byte */
     uint64_t stream_id;                   /* incarnation that `acked` is of; 0: none was there */
     uint64_t snapshot;                    /* tail of the stream when the wake began */
-    bool is_placed;                       /* `acked` counts; until then it is not pending */
-    bool in_wake;                         /* `snapshot` counts: it was linked before */
-    bool is_explicit;                     /* asked for by name */
-    bool is_glob;                         /* the pattern matches */
-    bool is_pending;                      /* the stream has more than was acked */
+    uint64_t renewed_in; /* wake of this generation: whoever works on it was told of
+                                             a link to another incarnation; 0: none */
+    bool is_placed;      /* `acked` counts; until then it is not pending */
+    bool in_wake;        /* `snapshot` counts: it was linked before */
+    bool is_explicit;    /* asked for by name */
+    bool is_glob;        /* the pattern matches */
+    bool is_pending;     /* the stream has more than was acked */
 };
 
 /* Why a wake did not reach anybody. */
@@ -117,6 +119,7 @@ struct sl_subscription {
     bool wake_unwritten;       /* anything above that is kept has changed */
     struct sl_link unwritten;  /* of struct sl_cursor: changed */
     struct sl_buffer unlinked; /* names that are no longer linked, as JSON strings with commas */
+    struct sl_buffer lost;     /* owned: hashes of names whose links ended during the wake; u64 */
 };
 
 /* A subscription without cursors, idle. Takes the body, which was checked. */

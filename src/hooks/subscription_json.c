@@ -370,6 +370,10 @@ static void append_link(const struct sl_cursor *cursor, struct sl_buffer *out)
     }
     append_number(out, "stream", cursor->stream_id);
     append_comma(out);
+    if (cursor->renewed_in != 0) {
+        append_number(out, "renewed_in", cursor->renewed_in);
+        append_comma(out);
+    }
     append_flag(out, "explicit", cursor->is_explicit);
     append_comma(out);
     append_flag(out, "glob", cursor->is_glob);
@@ -555,6 +559,8 @@ static bool apply_link(struct sl_bytes value, struct sl_registry *registry,
     sl_buffer_deinit(&path);
     if (!ok)
         return false;
+    cursor->renewed_in = 0;
+    (void)find_number(value, "renewed_in", &cursor->renewed_in);
     cursor->is_explicit = find_flag(value, "explicit");
     cursor->is_glob = find_flag(value, "glob");
     sl_cursor_place(cursor, has_acked ? (int64_t)acked : -1);

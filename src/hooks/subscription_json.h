@@ -11,9 +11,10 @@
  *   {"config":{as in a PUT},"created_at_ms":,"incarnation":,"root":}
  *       the first one
  *   {"wake":{"generation":,"id":,"worker":,"retries":,"next_attempt_ms":},
- *    "unlinks":["path"],"links":[{"path":,"acked":,"stream":,"explicit":,"glob":}]}
+ *    "unlinks":["path"],"links":[{"path":,"acked":,"stream":,"renewed_in":,"explicit":,"glob":}]}
  *       what has changed. The wake is whole each time; without id: idle; without worker: not held.
  *       Unlinks come before links. Without acked: before the first byte. Stream: the incarnation.
+ *       Renewed_in, if there is one: the generation of the wake in which it took another one's place.
  *   {"complete":true}
  *       everything that there was at some moment stands before it
  */

@@ -238,6 +238,22 @@ TEST_F(SubscriptionJson, ReadsBackWhatItWrote)
     EXPECT_EQ(Records(again), records);
 }
 
+TEST_F(SubscriptionJson, KeepsWhatWasMadeAnewDuringTheWake)
+{
+    struct sl_subscription *s = Make("s", std::string(kPullWake) + R"("pattern":"x/*"})");
+    struct sl_cursor *cursor = Link(s, "x/1", 0, 9);
+    sl_subscription_wake(s, kRandom);
+    sl_registry_unlink(&registry_, &cursor);
+    Link(s, "x/1", -1, 9);
+    std::string records = Records(s);
+    sl_registry_remove(&registry_, &s);
+    struct sl_subscription *again = Read("s", records, kNow);
+    ASSERT_NE(again, nullptr);
+    cursor = sl_subscription_find(again, sl_registry_find_stream(&registry_, Bytes("x/1")));
+    ASSERT_NE(cursor, nullptr);
+    EXPECT_EQ(cursor->renewed_in, again->generation);
+}
+
 TEST_F(SubscriptionJson, KeepsTheRetryScheduleAndDoesNotTrustTheClock)
 {
     struct sl_subscription *s = Make("s", std::string(kWebhook) + R"("pattern":"x/*"})");

@@ -221,6 +221,41 @@ TEST_F(SubscriptionTest, WakesAgainAfterTheLeaseIfWorkIsLeft)
     EXPECT_FALSE(sl_subscription_may_wake(s_, kNow));
 }
 
+/* Whoever was told of the link before must not ack what it has never heard of. */
+TEST_F(SubscriptionTest, KnowsLinksThatEndedAndBeganAgainSinceTheWakeWasTold)
+{
+    MakePullWake();
+    Link(s_, "a/2", 5, 15);
+    Wake();
+    sl_registry_unlink(&registry_, &a_);
+    a_ = Link(s_, "a/1", -1, 15);
+    EXPECT_EQ(a_->renewed_in, s_->generation);
+    EXPECT_EQ(Link(s_, "a/3", -1, 15)->renewed_in, 0u) << "it was never lost";
+    ASSERT_EQ(Claim("w"), SL_OK);
+    EXPECT_EQ(a_->renewed_in, 0u) << "the claim tells of it";
+    sl_registry_unlink(&registry_, &a_);
+    a_ = Link(s_, "a/1", -1, 15);
+    EXPECT_EQ(a_->renewed_in, s_->generation);
+    sl_subscription_end_wake(s_);
+    sl_registry_unlink(&registry_, &a_);
+    a_ = Link(s_, "a/1", -1, 15);
+    EXPECT_EQ(a_->renewed_in, 0u) << "nobody works on a wake";
+}
+
+TEST_F(SubscriptionTest, TakesAnyLinkForLostWhenTooManyWere)
+{
+    registry_.cursors_max = 1000;
+    registry_.bytes_max = 1 << 20;
+    MakePullWake();
+    Wake();
+    for (int lost = 1; lost <= 256; lost++) {
+        EXPECT_EQ(Link(s_, "a/new" + std::to_string(lost), -1, 15)->renewed_in, 0u) << lost;
+        struct sl_cursor *cursor = Link(s_, "a/lost" + std::to_string(lost), -1, 15);
+        sl_registry_unlink(&registry_, &cursor);
+    }
+    EXPECT_EQ(Link(s_, "a/new", -1, 15)->renewed_in, s_->generation);
+}
+
 TEST_F(SubscriptionTest, CountsLeasesThatRunOutUntilSomebodyReports)
 {
     MakeWebhook();

@@ -262,6 +262,21 @@ class Links(SubscriptionTest):
         self.claim()
         self.assertEqual(self.cursors()[f"{self.name}/a"], "-1")
 
+    def test_to_a_stream_made_anew_are_not_acked_by_who_was_told_of_the_old_one(self):
+        self.subscribe(lease_ttl_ms=600000)
+        self.make("a", b"old")
+        wake = self.claim()
+        self.delete(self.stream("a"))
+        self.make("a", b"new")
+        a = f"{self.name}/a"
+        error = self.assertError(self.report("ack", wake, {a: token(3)}, done=True), 409,
+                                 "INVALID_OFFSET")
+        self.assertIn("made anew", error["message"])
+        self.assertEqual(self.report("ack", wake, {}, done=True).json()["next_wake"], True)
+        wake = self.claim()
+        self.assertStatus(self.report("ack", wake, {a: token(3)}, done=True), 200)
+        self.assertEqual(self.cursors(), {a: token(3)})
+
     def test_never_hold_the_own_wake_stream_or_reserved_ones(self):
         self.create(JSON, b"[]", ROOT + self.wake)
         self.subscribe(pattern="**")
