@@ -206,9 +206,9 @@ static enum sl_err load(struct sl_keys *keys)
                     : ENAMETOOLONG;
     if (error == ENOENT)
         return SL_ERR_NOT_FOUND;
-    if (error == ELOOP || error == EISDIR || error == ESPIPE)
+    if (error == ELOOP || error == EISDIR || error == ESPIPE || error == ENXIO)
         return refuse(keys->directory, SL_ERR_DATA_DIRECTORY, 0,
-                      "it is no file, but a link, a directory or a FIFO",
+                      "it is no file, but a link, a directory, a FIFO or a socket",
                       "put the file back, or remove what is there to get a new key");
     if (error != 0)
         return refuse(keys->directory, SL_ERR_DATA_DIRECTORY, error,

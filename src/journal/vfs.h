@@ -46,7 +46,7 @@ struct sl_file {
 };
 
 struct sl_vfs {
-    /* ELOOP, EISDIR, ESPIPE: what is there is no file, but a link, a directory, a FIFO. */
+    /* ELOOP, EISDIR, ESPIPE, ENXIO: there is no file, but a link, a directory, a FIFO, a socket. */
     int (*open)(const struct sl_vfs *vfs, const char *path, unsigned flags, struct sl_file **file);
     void (*close)(struct sl_file *file); /* frees it */
     /* *got < size only at the end of the file. */

@@ -373,9 +373,10 @@ TEST(KeysMode, OnlyAFileIsRead)
 {
     TemporaryDirectory root;
     const std::string file = root.path() + "/KEYS";
-    for (bool is_fifo : { false, true }) {
+    for (mode_t kind : { S_IFDIR, S_IFIFO, S_IFSOCK }) {
         Keys keys;
-        ASSERT_EQ(is_fifo ? mkfifo(file.c_str(), 0600) : mkdir(file.c_str(), 0700), 0);
+        ASSERT_EQ(kind == S_IFDIR ? mkdir(file.c_str(), 0700) : mknod(file.c_str(), kind | 0600, 0),
+                  0);
         testing::internal::CaptureStderr();
         EXPECT_EQ(open_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY);
         EXPECT_EQ(read_keys(sl_vfs_posix(), root.path().c_str(), &keys), SL_ERR_DATA_DIRECTORY);
