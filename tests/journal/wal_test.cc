@@ -136,6 +136,18 @@ static bool CommitUntilCallerWrites(TestLog *log)
     });
 }
 
+/* The caller of a commit does not wait for a disk that is held. */
+static void ExpectThreadWrites(SimDisk *disk, TestLog *log, const std::string &payload)
+{
+    disk->Hold(true);
+    uint64_t lsn = log->Add(payload);
+    sl_wal_commit(log->get());
+    ASSERT_TRUE(disk->WaitForHeld(1));
+    EXPECT_LT(sl_wal_durable_lsn(log->get()), lsn);
+    disk->Hold(false);
+    EXPECT_TRUE(log->WaitDurable(lsn));
+}
+
 TEST(Wal, AQuickDiskIsWrittenByTheCaller)
 {
     SimDisk disk(1);
@@ -143,13 +155,7 @@ TEST(Wal, AQuickDiskIsWrittenByTheCaller)
     ASSERT_EQ(log.Open(), SL_OK);
     EXPECT_TRUE(CommitUntilCallerWrites(&log));
     /* A frame of two blocks is left to the thread, so the caller does not wait for it. */
-    disk.Hold(true);
-    uint64_t lsn = log.Add(Payload(SL_DISK_BLOCK_BYTES));
-    sl_wal_commit(log.get());
-    ASSERT_TRUE(disk.WaitForHeld(1));
-    EXPECT_LT(sl_wal_durable_lsn(log.get()), lsn);
-    disk.Hold(false);
-    EXPECT_TRUE(log.WaitDurable(lsn));
+    ExpectThreadWrites(&disk, &log, Payload(SL_DISK_BLOCK_BYTES));
 }
 
 TEST(Wal, ADiskThatBecameSlowIsLeftToTheThread)
@@ -161,13 +167,7 @@ TEST(Wal, ADiskThatBecameSlowIsLeftToTheThread)
     disk.SetDelay(20);
     log.Write("slow");
     disk.SetDelay(0);
-    disk.Hold(true);
-    uint64_t lsn = log.Add("after it");
-    sl_wal_commit(log.get());
-    ASSERT_TRUE(disk.WaitForHeld(1));
-    EXPECT_LT(sl_wal_durable_lsn(log.get()), lsn);
-    disk.Hold(false);
-    EXPECT_TRUE(log.WaitDurable(lsn));
+    ExpectThreadWrites(&disk, &log, "after it");
 }
 
 TEST(Wal, MarkIsWhereAScanGoesOn)
