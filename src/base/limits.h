@@ -53,7 +53,7 @@ enum {
     SL_UNSENT_SIZE_MAX = 64 * 1024,
     /* Milliseconds for which a client that is refused may go on sending, to see the answer then. */
     SL_LINGER_MS = 30 * 1000,
-    /* Milliseconds a request may wait for room in a full ring. OVERLOADED */
+    /* Milliseconds a request may wait for room in a full ring, or at __ds for others. OVERLOADED */
     SL_OVERLOAD_AGE_MS = 1000,
 };
 

@@ -11,6 +11,7 @@
 
 enum {
     TIMER_BATCH_MAX = 256,    /* subscriptions whose time has come, in one turn */
+    PORT_DRAIN = 0,           /* a bit of the port, into which nobody produces: the server ends */
     SLEEP_MAX_MS = 60 * 1000, /* when nothing waits for a time */
     CONNECT_TIMEOUT_MS = 10 * 1000,
     ANSWER_SIZE_MAX = 64 * 1024, /* bytes; {"done":true} is all that is looked for */
@@ -123,7 +124,7 @@ static void take_requests(struct sl_hooks *hooks)
     }
     for (struct sl_link *link; (link = sl_link_first(&requests)) != NULL;) {
         sl_link_remove(link);
-        sli_hooks_handle(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
+        sli_hooks_receive(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
     }
 }
 
@@ -157,6 +158,7 @@ static bool work(struct sl_hooks *hooks)
     unsigned done = 0;
     read_clocks(hooks);
     hooks->compared = 0;
+    sli_hooks_refuse_late(hooks);
     while (done < SL_DRAIN_BATCH_MAX && hooks->compared < SLI_TURN_COMPARISONS_MAX &&
            (op = sl_session_poll(hooks->session)) != NULL) {
         struct sli_completion *completion = op->context;
@@ -179,6 +181,9 @@ static bool work(struct sl_hooks *hooks)
 static unsigned sleep_ms(struct sl_hooks *hooks)
 {
     uint64_t next_ms = sl_timer_wheel_next(&hooks->wheel), now_ms = hooks->now.running_ms;
+    uint64_t deadline_ms = sli_hooks_wait_deadline(hooks);
+    if (deadline_ms < next_ms)
+        next_ms = deadline_ms;
     if (next_ms <= now_ms)
         return 0;
     return next_ms - now_ms < SLEEP_MAX_MS ? (unsigned)(next_ms - now_ms) : SLEEP_MAX_MS;
@@ -188,7 +193,10 @@ static void run(void *argument)
 {
     struct sl_hooks *hooks = argument;
     int fds[] = { sl_session_fd(hooks->session), sl_port_fd(hooks->port) };
-    while ((sl_port_take(hooks->port) & (UINT64_C(1) << SL_PORT_STOP)) == 0) {
+    uint64_t bits;
+    while (((bits = sl_port_take(hooks->port)) & (UINT64_C(1) << SL_PORT_STOP)) == 0) {
+        if ((bits & (UINT64_C(1) << PORT_DRAIN)) != 0)
+            hooks->wait.end_ms = hooks->drain_end_ms;
         bool more = work(hooks);
         if (!more && sl_session_sleep(hooks->session) && sl_port_sleep(hooks->port))
             sl_courier_wait(hooks->courier, fds, sizeof(fds) / sizeof(fds[0]), sleep_ms(hooks));
@@ -228,6 +236,9 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     sl_link_init(&made->intakes);
     sl_link_init(&made->poll.now);
     sl_link_init(&made->poll.next);
+    sl_link_init(&made->wait.unbegun);
+    sl_link_init(&made->wait.begun);
+    made->wait.end_ms = UINT64_MAX;
     sl_registry_init(&made->registry); /* what is kept is read, however much it is */
     made->registry.subscription_size = sizeof(struct sli_hook);
     read_clocks(made);
@@ -249,6 +260,12 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
 void sl_hooks_start(struct sl_hooks *hooks)
 {
     hooks->thread = sl_thread_start("hooks", run, hooks);
+}
+
+void sl_hooks_drain(struct sl_hooks *hooks, uint64_t timeout_ms)
+{
+    hooks->drain_end_ms = sl_clock_running_ms() + timeout_ms;
+    sl_port_signal(hooks->port, PORT_DRAIN);
 }
 
 void sl_hooks_stop(struct sl_hooks **hooks)
@@ -307,6 +324,7 @@ void sl_hooks_let_go(struct sl_hooks *hooks, struct sl_hooks_request *request)
 
 void sl_hooks_submit(struct sl_hooks *hooks, struct sl_hooks_request *request)
 {
+    request->came_ms = sl_clock_running_ms();
     sl_inbox_push(&hooks->inbox, &request->item);
     sl_port_signal(hooks->port, SL_PORT_INBOX);
 }

@@ -7,7 +7,7 @@
  * Why      Everything about subscriptions is decided in one place, in one order, and far from the
  *          appends: a shard does no more than note that a stream has grown (see CHANGES in
  *          sluice/operation.h).
- * Thread   open, start, stop: main. submit, hold, let_go: any.
+ * Thread   open, start, drain, stop: main. submit, hold, let_go: any.
  * Owns     The subscriptions, their keys, the courier.
  *
  * Durable  What a subscription is lies in a stream of its own, __ds/subscriptions/<id>/<number>, as
@@ -91,7 +91,9 @@ struct sl_hooks_request {
     /* owned by the asker: JSON; ROTATE: the id of the new key; an error: more members of it */
     struct sl_buffer text;
     /* the hooks' own */
-    struct sl_link link;   /* in one of their lists */
+    struct sl_link link;   /* in one of their lists: what it waits for */
+    struct sl_link of_all; /* in another one: may it be refused? See hooks_wait.c */
+    uint64_t came_ms;      /* running clock: when it was submitted */
     struct sli_hook *hook; /* borrowed: for which a job is under way */
     bool is_settled;       /* all that was appended before it came is known */
 };
@@ -104,6 +106,11 @@ struct sl_hooks_request {
 SL_NODISCARD enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **hooks);
 /* Begins to wake and to answer. */
 void sl_hooks_start(struct sl_hooks *hooks);
+/*
+ * The server ends: who has no answer when this time is over is refused, also if what was asked is
+ * under way. After start, once.
+ */
+void sl_hooks_drain(struct sl_hooks *hooks, uint64_t timeout_ms);
 /*
  * Nobody submits any more. Ends the thread, if it runs; what was under way goes on at the next
  * start.

@@ -2,8 +2,8 @@
  * hooks/hooks_internal.h - what the files of the hooks' thread share
  *
  * What     hooks.c is the loop; hooks_follow.c hears of streams; hooks_request.c answers;
- *          hooks_job.c does what takes several steps; hooks_store.c writes; hooks_wake.c wakes;
- *          hooks_load.c reads it all back.
+ *          hooks_wait.c says how long that may take; hooks_job.c does what takes several steps;
+ *          hooks_store.c writes; hooks_wake.c wakes; hooks_load.c reads it all back.
  * Thread   That of the hooks.
  */
 #ifndef SL_HOOKS_HOOKS_INTERNAL_H
@@ -125,6 +125,7 @@ struct sl_hooks {
     struct sl_port *port;       /* owned: requests have come */
     struct sl_inbox inbox;      /* of struct sl_hooks_request */
     struct sl_thread *thread;   /* owned; NULL: not started */
+    uint64_t drain_end_ms;      /* running clock: the main thread's, until the port says so */
     struct sl_mutex *hold_lock; /* owned: of what follows */
     size_t held_bytes;          /* by all requests */
     struct sl_registry registry;
@@ -146,6 +147,11 @@ struct sl_hooks {
         struct sl_link now;  /* of struct sl_hooks_request: go on when these have answered */
         struct sl_link next; /* come after they were asked: they are asked again */
     } poll;
+    struct {
+        struct sl_link unbegun; /* of struct sl_hooks_request, as they came: nothing was done yet */
+        struct sl_link begun;   /* the same: what they ask for is under way */
+        uint64_t end_ms;        /* running clock: the server ends, nobody waits any longer */
+    } wait;
 };
 
 /* ---- hooks.c ---- */
@@ -202,7 +208,9 @@ void sli_hooks_drop_feeds(struct sl_hooks *hooks);
 void sli_hooks_handle(struct sl_hooks *hooks, struct sl_hooks_request *request);
 /* The answer leaves now. */
 void sli_hooks_answer(struct sl_hooks_request *request, enum sl_err err);
-/* The same, and says of which memory there is not enough. */
+/* The same for one that waits in a list, whatever its answer would have been. */
+void sli_hooks_give_up(struct sl_hooks_request *request, enum sl_err err, const char *message);
+/* The answer leaves now, and says of which memory there is not enough. */
 void sli_hooks_refuse_room(struct sl_hooks_request *request, enum sl_err err);
 /* The answer leaves when all that it shows is durable. */
 void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
@@ -210,6 +218,17 @@ void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
 /* The job of the request has done what it was for. */
 void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
                            struct sl_hooks_request *request);
+
+/* ---- hooks_wait.c ---- */
+
+/* It has come. */
+void sli_hooks_receive(struct sl_hooks *hooks, struct sl_hooks_request *request);
+/* What it asks for begins: from here on it waits for as long as that takes. */
+void sli_hooks_note_begun(struct sl_hooks *hooks, struct sl_hooks_request *request);
+/* Refuses those that have waited for as long as they may. */
+void sli_hooks_refuse_late(struct sl_hooks *hooks);
+/* When that has something to do next, running clock; UINT64_MAX: nobody waits. */
+uint64_t sli_hooks_wait_deadline(const struct sl_hooks *hooks);
 
 /* ---- hooks_job.c ---- */
 
@@ -219,6 +238,11 @@ void sli_hooks_start_job(struct sl_hooks *hooks, struct sli_hook *hook,
                          size_t stream_count, bool list);
 /* The shards have begun the epoch that a job waited for. */
 void sli_hooks_continue_job(struct sl_hooks *hooks, struct sli_hook *hook);
+/*
+ * It ends, OVERLOADED with this message: at once while it waits for the shards, else when what it
+ * has asked them is answered.
+ */
+void sli_hooks_cancel_job(struct sl_hooks *hooks, struct sli_hook *hook, const char *message);
 
 /* ---- hooks_store.c ---- */
 

@@ -194,5 +194,19 @@ void sli_hooks_start_job(struct sl_hooks *hooks, struct sli_hook *hook,
 
 void sli_hooks_continue_job(struct sl_hooks *hooks, struct sli_hook *hook)
 {
+    sli_hooks_note_begun(hooks, hook->job->request);
     advance(hooks, hook->job);
+}
+
+void sli_hooks_cancel_job(struct sl_hooks *hooks, struct sli_hook *hook, const char *message)
+{
+    struct sli_job *job = hook->job;
+    if (job->err == SL_OK) {
+        job->err = SL_ERR_OVERLOADED;
+        job->request->message = message;
+    }
+    if (!sl_link_is_linked(&job->request->link))
+        return;
+    sl_link_remove(&job->request->link);
+    advance(hooks, job);
 }

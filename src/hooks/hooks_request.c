@@ -17,6 +17,7 @@ enum {
 
 void sli_hooks_answer(struct sl_hooks_request *request, enum sl_err err)
 {
+    sl_link_remove(&request->of_all);
     request->err = err;
     request->on_done(request);
 }
@@ -27,12 +28,27 @@ static void refuse(struct sl_hooks_request *request, enum sl_err err, const char
     sli_hooks_answer(request, err);
 }
 
+void sli_hooks_give_up(struct sl_hooks_request *request, enum sl_err err, const char *message)
+{
+    sl_link_remove(&request->link);
+    sl_buffer_clear(&request->text);
+    refuse(request, err, message);
+}
+
 void sli_hooks_refuse_room(struct sl_hooks_request *request, enum sl_err err)
 {
     refuse(request, err,
            err == SL_ERR_MEMORY_LIMIT_EXCEEDED
                ? "subscriptions take as much memory as they may: remove some of them or their links"
-               : NULL);
+               : request->message);
+}
+
+static void await_written(struct sl_hooks *hooks, struct sli_hook *hook,
+                          struct sl_hooks_request *request)
+{
+    sli_hooks_note_begun(hooks, request);
+    sl_link_append(&hook->store.waiting, &request->link);
+    sli_hooks_touch(hooks, hook);
 }
 
 void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
@@ -42,8 +58,7 @@ void sli_hooks_answer_durable(struct sl_hooks *hooks, struct sli_hook *hook,
         sli_hooks_answer(request, request->err);
         return;
     }
-    sl_link_append(&hook->store.waiting, &request->link);
-    sli_hooks_touch(hooks, hook);
+    await_written(hooks, hook, request);
 }
 
 /* Makes room for an answer that says all links. False: there is none, which was answered. */
@@ -223,8 +238,8 @@ static void on_claim(struct sl_hooks *hooks, struct sli_hook *hook,
 }
 
 /* May whoever shows this token speak for the current wake? */
-static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *hook,
-                               struct sl_hooks_request *request)
+static enum sl_err check_token(const struct sl_hooks *hooks, const struct sli_hook *hook,
+                               const struct sl_hooks_request *request)
 {
     const struct sl_subscription *subscription = &hook->subscription;
     struct sl_token token;
@@ -232,14 +247,22 @@ static enum sl_err check_token(struct sl_hooks *hooks, const struct sli_hook *ho
                         request->token, &token) ||
         token.incarnation != subscription->incarnation)
         return SL_ERR_TOKEN_INVALID;
-    if (request->body.wake_id.size == 0 || !request->body.has_generation) {
-        request->message = "wake_id and generation are needed";
+    if (request->body.wake_id.size == 0 || !request->body.has_generation)
         return SL_ERR_INVALID_REQUEST;
-    }
     enum sl_err err = sl_subscription_check_wake(subscription, token.generation, &request->body);
-    if (err == SL_OK && sl_subscription_lease_is_over(subscription, hooks->now.running_ms))
+    if (err == SL_OK && sl_subscription_lease_is_over(subscription, request->came_ms))
         err = SL_ERR_TOKEN_EXPIRED;
     return err;
+}
+
+/* The shortest lease is as long as a report may wait: it does not run out meanwhile. */
+static void keep_lease(const struct sl_hooks *hooks, struct sli_hook *hook,
+                       const struct sl_hooks_request *request)
+{
+    uint64_t now_ms = hooks->now.running_ms; /* of the turn, during which it may have come */
+    if (check_token(hooks, hook, request) == SL_OK)
+        sl_subscription_extend_lease(&hook->subscription,
+                                     now_ms > request->came_ms ? now_ms : request->came_ms);
 }
 
 /* The cursor that an ack moves; NULL: *wrong says why it cannot. */
@@ -300,18 +323,21 @@ static void on_ack(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hook
     }
     enum sl_err err = check_token(hooks, hook, request);
     if (err != SL_OK) {
-        sli_hooks_answer(request, err);
+        refuse(request, err,
+               err == SL_ERR_INVALID_REQUEST ? "wake_id and generation are needed" : NULL);
         return;
     }
     bool releases = request->action == SL_HOOKS_RELEASE;
     bool asks_for_next = !releases && request->body.done;
     if (asks_for_next && !request->is_settled && !leaves_work(subscription, &request->body)) {
+        keep_lease(hooks, hook, request);
         sli_hooks_await_settled(hooks, request);
         return;
     }
     const struct sl_ack *refused;
     const char *wrong = releases ? NULL : apply_acks(hooks, hook, &request->body, &refused);
     if (wrong != NULL && !request->is_settled) {
+        keep_lease(hooks, hook, request);
         sli_hooks_await_settled(hooks, request);
         return;
     }
@@ -342,8 +368,7 @@ static void on_delete(struct sl_hooks *hooks, struct sli_hook *hook,
                       struct sl_hooks_request *request)
 {
     hook->is_ending = true;
-    sl_link_append(&hook->store.waiting, &request->link);
-    sli_hooks_touch(hooks, hook);
+    await_written(hooks, hook, request);
 }
 
 static void on_list(struct sl_hooks *hooks, struct sl_hooks_request *request)
@@ -434,6 +459,7 @@ static void on_found(struct sl_hooks *hooks, struct sli_hook *hook,
 /* For the end of what is under way; what has failed is tried again for it. */
 static void park(struct sl_hooks *hooks, struct sli_hook *hook, struct sl_hooks_request *request)
 {
+    keep_lease(hooks, hook, request);
     sl_link_append(&hook->parked, &request->link);
     if (hook->store.is_failing)
         sli_hooks_touch(hooks, hook);

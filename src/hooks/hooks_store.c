@@ -46,13 +46,8 @@ static void answer_all(struct sl_link *requests)
 
 static void refuse_all(struct sl_link *requests, enum sl_err err, const char *message)
 {
-    for (struct sl_link *link; (link = sl_link_first(requests)) != NULL;) {
-        struct sl_hooks_request *request = SL_OBJECT(link, struct sl_hooks_request, link);
-        sl_link_remove(link);
-        sl_buffer_clear(&request->text);
-        request->message = message;
-        sli_hooks_answer(request, err);
-    }
+    for (struct sl_link *link; (link = sl_link_first(requests)) != NULL;)
+        sli_hooks_give_up(SL_OBJECT(link, struct sl_hooks_request, link), err, message);
 }
 
 /* The subscription is gone, as those wanted that asked for it; the others came too late. */

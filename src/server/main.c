@@ -129,6 +129,7 @@ static int run_front(struct sl_server_options *options, struct sl_engine *engine
     fflush(stdout);
     wait_for_signal(signals);
     sl_front_drain(front);
+    sl_hooks_drain(options->http.hooks, options->http.drain_timeout_ms);
     sl_front_destroy(&front);
     sl_control_stop(&control);
     return SL_EXIT_CLEAN;

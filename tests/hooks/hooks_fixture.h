@@ -96,31 +96,56 @@ class HooksTest : public ::testing::Test
             sl_metrics_registry_destroy(&metrics_);
     }
 
+    /* A request, and what it borrows. */
+    struct Asked {
+        struct sl_hooks_request request = {}; /* first, see the constructor */
+        std::string id, token;
+        std::promise<void> done;
+        std::future<void> answered = done.get_future();
+
+        Asked(enum sl_hooks_action action, std::string of, const std::string &json = "",
+              std::string shown = "")
+            : id(std::move(of)), token(std::move(shown))
+        {
+            const char *what = nullptr;
+            request.action = action;
+            request.id = BytesOf(id);
+            request.root = sl_bytes_of("http://h/s");
+            request.token = BytesOf(token);
+            request.on_done = [](struct sl_hooks_request *answer) {
+                reinterpret_cast<Asked *>(answer)->done.set_value();
+            };
+            if (!json.empty()) {
+                EXPECT_EQ(Parser(action)(BytesOf(json), &request.body, &what), SL_OK) << what;
+            }
+        }
+
+        bool IsAnswered() const
+        {
+            return answered.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+        }
+    };
+
+    /* Once it is answered. */
+    Answer Take(Asked *asked)
+    {
+        asked->answered.wait();
+        Answer answer;
+        answer.err = asked->request.err;
+        answer.text.assign(reinterpret_cast<const char *>(asked->request.text.data),
+                           asked->request.text.size);
+        sl_hooks_let_go(hooks_, &asked->request);
+        sl_control_body_deinit(&asked->request.body);
+        sl_buffer_deinit(&asked->request.text);
+        return answer;
+    }
+
     Answer Ask(enum sl_hooks_action action, const std::string &id, const std::string &json = "",
                const std::string &token = "")
     {
-        Asked asked;
-        const char *what = nullptr;
-        asked.request.action = action;
-        asked.request.id = BytesOf(id);
-        asked.request.root = sl_bytes_of("http://h/s");
-        asked.request.token = BytesOf(token);
-        asked.request.on_done = [](struct sl_hooks_request *request) {
-            reinterpret_cast<Asked *>(request)->done.set_value();
-        };
-        if (!json.empty()) {
-            EXPECT_EQ(Parser(action)(BytesOf(json), &asked.request.body, &what), SL_OK) << what;
-        }
+        Asked asked(action, id, json, token);
         sl_hooks_submit(hooks_, &asked.request);
-        asked.done.get_future().wait();
-        Answer answer;
-        answer.err = asked.request.err;
-        answer.text.assign(reinterpret_cast<const char *>(asked.request.text.data),
-                           asked.request.text.size);
-        sl_hooks_let_go(hooks_, &asked.request);
-        sl_control_body_deinit(&asked.request.body);
-        sl_buffer_deinit(&asked.request.text);
-        return answer;
+        return Take(&asked);
     }
 
     Answer Put(const std::string &id, const std::string &members)
@@ -135,13 +160,16 @@ class HooksTest : public ::testing::Test
         return Ask(SL_HOOKS_CLAIM, id, R"({"worker":"me"})");
     }
 
+    static std::string ReportBody(const Answer &claim, const std::string &members)
+    {
+        return R"({"wake_id":")" + claim.Member("wake_id") + R"(","generation":)" +
+               claim.Member("generation") + "," + members + "}";
+    }
+
     /* Reports with the token of this claim. */
     Answer Report(const std::string &id, const Answer &claim, const std::string &members)
     {
-        return Ask(SL_HOOKS_ACK, id,
-                   R"({"wake_id":")" + claim.Member("wake_id") + R"(","generation":)" +
-                       claim.Member("generation") + "," + members + "}",
-                   claim.Member("token"));
+        return Ask(SL_HOOKS_ACK, id, ReportBody(claim, members), claim.Member("token"));
     }
 
     void Reopen()
@@ -186,11 +214,6 @@ class HooksTest : public ::testing::Test
     struct sl_hooks *hooks_ = nullptr;
 
   private:
-    struct Asked {
-        struct sl_hooks_request request = {}; /* first, see on_done */
-        std::promise<void> done;
-    };
-
     using Parse = enum sl_err (*)(struct sl_bytes, struct sl_control_body *, const char **);
 
     static Parse Parser(enum sl_hooks_action action)
