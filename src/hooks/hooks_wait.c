@@ -41,11 +41,11 @@ static uint64_t late_ms(const struct sl_hooks *hooks, const struct sl_hooks_requ
 
 void sli_hooks_refuse_late(struct sl_hooks *hooks)
 {
-    static const char is_behind[] = "The server is behind with comparing new streams with "
+    static const char is_behind[] = "the server is behind with comparing new streams with "
                                     "patterns, or with what was asked before: nothing was "
-                                    "changed, try again later.";
-    static const char ends[] = "The server ends: what was asked may have happened, or may happen "
-                               "yet.";
+                                    "changed, try again later";
+    static const char ends[] = "the server ends: what was asked may have happened, or may happen "
+                               "yet";
     uint64_t now_ms = hooks->now.running_ms;
     for (struct sl_hooks_request *request;
          (request = first_of(&hooks->wait.unbegun)) != NULL && now_ms >= late_ms(hooks, request);)
