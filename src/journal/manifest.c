@@ -48,7 +48,7 @@ static size_t round_up(size_t size)
 static bool is_sound(const struct sl_manifest *manifest)
 {
     const struct sl_manifest_segment *segments = segments_of(manifest);
-    if (manifest->mark.lsn == 0)
+    if (manifest->mark.lsn == 0 || manifest->mark.position % SL_DISK_BLOCK_BYTES != 0)
         return false;
     uint64_t least = 0;
     for (size_t i = 0; i < manifest->segments.size / sizeof(*segments); i++) {

@@ -584,7 +584,7 @@ TEST_F(Courier, UsesAConnectionAgain)
 /* Connections that are kept all end without an answer: libcurl would try one after the other. */
 TEST_F(Courier, WhatIsRepeatedIsSentOnce)
 {
-    bool is_up = true;
+    std::atomic<bool> is_up = true;
     Receiver receiver([&](Peer &peer, const Request &) { return is_up && peer.Send(Answer(204)); });
     EXPECT_EQ(Deliver(receiver.Url()), "204 ");
     is_up = false;

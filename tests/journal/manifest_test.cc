@@ -181,6 +181,9 @@ TEST_F(Manifest, RefusesWhatMakesNoSense)
     EXPECT_EQ(LoadWith<uint32_t>(88, 2), SL_ERR_DATA_CORRUPT); /* segments */
     EXPECT_EQ(LoadWith<uint32_t>(88, 4), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(LoadWith<uint32_t>(88, 3), SL_OK);
+    EXPECT_EQ(LoadWith<uint64_t>(32, SL_DISK_BLOCK_BYTES - 1), SL_ERR_DATA_CORRUPT); /* position */
+    EXPECT_EQ(LoadWith<uint64_t>(32, SL_DISK_BLOCK_BYTES), SL_OK);
+    EXPECT_EQ(LoadWith<uint64_t>(32, SL_DISK_BLOCK_BYTES + 1), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(LoadWith<uint64_t>(40, 0), SL_ERR_DATA_CORRUPT); /* LSN of the mark */
     EXPECT_EQ(LoadWith<uint64_t>(80, 5), SL_ERR_DATA_CORRUPT); /* next_segment */
     EXPECT_EQ(LoadWith<uint64_t>(80, 6), SL_OK);
