@@ -343,6 +343,7 @@ static void vacate(struct sl_courier_slot *slot)
 /* The delivery of the slot is idle. */
 static void part(struct sl_courier_slot *slot)
 {
+    SL_ASSERT(slot->delivery != NULL);
     slot->delivery->slot = NULL;
     slot->delivery->receiver = NULL;
     slot->delivery = NULL;
