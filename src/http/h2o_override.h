@@ -12,8 +12,8 @@
  *          h2o_url_normalize_path(): h2o's writes request targets that it cannot normalize to
  *          standard error, as they are: any client could write into the log, and as much as it
  *          likes. We route by the raw path, so this one has nothing to do.
- * Why      h2o has no hook for any of them. Its shared library calls both by name, and the linker takes
- *          the program's own function first.
+ * Why      h2o has no hook for any of them. Its shared library calls all by name, and the linker
+ *          takes the program's own function first.
  * Thread   Any; pure. sl_h2o_override() first.
  * Limits   SL_CHUNK_EXTRA_SIZE_MAX
  */
