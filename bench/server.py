@@ -127,6 +127,7 @@ class Running:
         (BUILD / "bench").mkdir(parents=True, exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="data-", dir=BUILD / "bench")
         data_dir = os.path.join(self.folder, "data")
+        os.mkdir(data_dir)  # what delays a disk looks for it when the server starts
         self.argv, self.env = subject.command(mode, self.port, data_dir, options)
         self.log = open(os.path.join(self.folder, "log"), "w+")
         self.process = None

@@ -81,8 +81,12 @@ __attribute__((constructor)) static void start(void)
 {
     char word[2][NAME_SIZE] = { "", "" };
     const char *text = getenv("PRELOAD_DIR");
-    if (text == NULL || realpath(text, directory) == NULL)
+    if (text == NULL)
         return;
+    if (realpath(text, directory) == NULL) { /* nothing would ever be delayed, and nobody know */
+        fprintf(stderr, "preload: %s: %s\n", text, strerror(errno));
+        abort();
+    }
     directory_size = strlen(directory);
     if ((text = getenv("PRELOAD_LOG")) != NULL)
         log_descriptor = (int)syscall(SYS_openat, AT_FDCWD, text,
