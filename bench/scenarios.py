@@ -41,7 +41,7 @@ PROFILES = {p.name: p for p in (
     Profile("full", rounds=5, warmup_ms=500, measure_ms=2000),
     Profile("rivals", rounds=5, warmup_ms=500, measure_ms=2000, streams_max=10_000),
     Profile("quick", rounds=3, warmup_ms=200, measure_ms=500, streams_max=100_000, idle_s=2),
-    Profile("smoke", rounds=1, warmup_ms=20, measure_ms=100, streams_max=100, connections_max=20,
+    Profile("smoke", rounds=1, warmup_ms=20, measure_ms=400, streams_max=100, connections_max=20,
             bytes_max=256 * KIB, jobs=4, idle_s=0.1),
 )}
 
