@@ -99,7 +99,8 @@ static void recover(void *argument)
 
 static void pin_sources(void *argument)
 {
-    sl_shard_pin_sources(((struct recovery *)argument)->shard);
+    struct recovery *recovery = argument;
+    recovery->err = sl_shard_pin_sources(recovery->shard);
 }
 
 static void collect(void *argument)
@@ -128,8 +129,10 @@ static enum sl_err recover_shards(struct sl_engine *engine)
         if (err == SL_OK)
             err = recoveries[i].err;
     }
-    for (unsigned i = 0; i < shards && err == SL_OK; i++)
+    for (unsigned i = 0; i < shards && err == SL_OK; i++) {
         run_alone(&recoveries[i], pin_sources);
+        err = recoveries[i].err;
+    }
     for (unsigned i = 0; i < shards && err == SL_OK; i++)
         run_alone(&recoveries[i], collect);
     return err;

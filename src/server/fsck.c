@@ -29,6 +29,9 @@ static const char usage[] =
     "                       there. Refused when segments hold later changes; the first LSN that a "
     "check\n"
     "                       prints for the shard is always possible and gives up the whole log.\n"
+    "                       Forks in other shards that inherited what is lost are damage then, "
+    "which\n"
+    "                       --quarantine removes.\n"
     "  --quarantine         all shards: segments that cannot be read are moved to lost+found, and "
     "every\n"
     "                       stream that is not whole without them is removed and named, forks "
@@ -56,7 +59,7 @@ static const char usage[] =
     "corrupt,\n"
     "4 a server has the directory open, 5 another version wrote it, 6 the disk does not answer, 1 "
     "usage.\n"
-    "After a repair it is that of a new check.\n";
+    "After a repair it is that of a new check of all shards.\n";
 
 struct fsck {
     struct sl_store *store; /* borrowed */
@@ -104,7 +107,7 @@ static void tell_lost_manifest(const struct sl_store *store, unsigned index, con
     if (is_empty)
         sl_tool_print("  lost: everything that was in the shard\n"
                       "  repair: restore a backup, or go on with an empty shard: "
-                      "sluice fsck --shard %u --rebuild-manifest\n",
+                      "sluice fsck --shard %u --rebuild-manifest, then --quarantine\n",
                       index);
     else
         sl_tool_print("  lost: the list of segments; the segments and the log may be good\n"
@@ -201,30 +204,28 @@ struct fork_check {
     unsigned index;
 };
 
+static const struct sl_check_stream *find_stream(const void *context, uint32_t shard, uint64_t id)
+{
+    const struct fsck *fsck = context;
+    const struct sl_check_stream *found =
+        shard < fsck->store->shards ? sl_shard_check_find(&fsck->checks[shard], id) : NULL;
+    return found != NULL && found->exists ? found : NULL;
+}
+
 static void check_fork(void *context, struct sl_check_stream *stream)
 {
     const struct fork_check *fork = context;
-    uint32_t count = stream->lineage == NULL || !stream->exists ? 0 : stream->lineage->count;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sl_ancestor *ancestor = &stream->lineage->ancestors[i];
-        const struct sl_check_stream *found =
-            ancestor->shard < fork->fsck->store->shards
-                ? sl_shard_check_find(&fork->fsck->checks[ancestor->shard], ancestor->stream_id)
-                : NULL;
-        if (found != NULL && found->exists)
-            continue;
-        struct sl_buffer name = { 0 };
-        sl_check_stream_print(stream, &name);
-        sl_buffer_append(&name, "", 1);
-        sl_tool_print(
-            "error: shard-%02u: stream %s: an ancestor of this fork is not there any more\n"
-            "  lost: its inherited bytes before %" PRIu64 "\n"
-            "  repair: sluice fsck --quarantine, or restore a backup\n",
-            fork->index, (const char *)name.data, ancestor->up_to);
-        set_code(fork->fsck, SL_EXIT_CORRUPT);
-        sl_buffer_deinit(&name);
+    if (!stream->exists || sl_check_stream_is_whole(stream, find_stream, fork->fsck))
         return;
-    }
+    struct sl_buffer name = { 0 };
+    sl_check_stream_print(stream, &name);
+    sl_buffer_append(&name, "", 1);
+    sl_tool_print("error: shard-%02u: stream %s: what this fork inherited is not there any more\n"
+                  "  lost: its bytes before %" PRIu64 ", or some of them\n"
+                  "  repair: sluice fsck --quarantine, or restore a backup\n",
+                  fork->index, (const char *)name.data, stream->base);
+    set_code(fork->fsck, SL_EXIT_CORRUPT);
+    sl_buffer_deinit(&name);
 }
 
 static void check_forks(struct fsck *fsck)
@@ -348,8 +349,10 @@ static enum sl_exit_code run(struct fsck *fsck)
     fsck->manifests = sl_memory_zalloc(shards * sizeof(*fsck->manifests));
     fsck->checks = sl_memory_zalloc(shards * sizeof(*fsck->checks));
     enum sl_exit_code code = SL_EXIT_CLEAN;
-    if (repairs(fsck))
+    if (repairs(fsck)) {
         code = repair(fsck);
+        fsck->has_shard = false; /* forks in other shards may have lost what they inherit */
+    }
     if (code == SL_EXIT_CLEAN) {
         check_all(fsck);
         code = fsck->code;

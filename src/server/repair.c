@@ -335,27 +335,22 @@ static void compare(void *context, struct sl_check_stream *known)
     lose(repair, left, "a lost segment had a part of it");
 }
 
-static bool is_gone(const struct quarantine *quarantine, const struct sl_ancestor *ancestor)
+static const struct sl_check_stream *find_left(const void *context, uint32_t shard, uint64_t id)
 {
-    if (ancestor->shard >= quarantine->shards)
-        return true;
-    const struct sl_check_stream *stream =
-        sl_shard_check_find(&quarantine->all[ancestor->shard].second, ancestor->stream_id);
-    return stream == NULL || !stream->exists || stream->is_lost;
+    const struct quarantine *quarantine = context;
+    const struct sl_check_stream *found =
+        shard < quarantine->shards ? sl_shard_check_find(&quarantine->all[shard].second, id) : NULL;
+    return found != NULL && found->exists && !found->is_lost ? found : NULL;
 }
 
 static void lose_fork(void *context, struct sl_check_stream *stream)
 {
     struct quarantine *quarantine = context;
-    if (stream->lineage == NULL || !stream->exists || stream->is_lost)
+    if (!stream->exists || stream->is_lost ||
+        sl_check_stream_is_whole(stream, find_left, quarantine))
         return;
-    for (uint32_t i = 0; i < stream->lineage->count; i++) {
-        if (!is_gone(quarantine, &stream->lineage->ancestors[i]))
-            continue;
-        lose(&quarantine->all[quarantine->index], stream, "it inherits from a stream that is gone");
-        quarantine->changed = true;
-        return;
-    }
+    lose(&quarantine->all[quarantine->index], stream, "it inherits what is not there any more");
+    quarantine->changed = true;
 }
 
 static void lose_forks(struct quarantine *quarantine)

@@ -142,6 +142,23 @@ void sl_shard_check_walk(const struct sl_shard_check *check,
     } while (cursor != 0);
 }
 
+bool sl_check_stream_is_whole(const struct sl_check_stream *stream,
+                              const struct sl_check_stream *(*find)(const void *context,
+                                                                    uint32_t shard, uint64_t id),
+                              const void *context)
+{
+    const struct sl_lineage *lineage = stream->lineage;
+    if (lineage == NULL)
+        return true;
+    for (uint32_t i = 0; i < lineage->count; i++) {
+        const struct sl_check_stream *found =
+            find(context, lineage->ancestors[i].shard, lineage->ancestors[i].stream_id);
+        if (found == NULL || !sl_lineage_is_given(lineage, i, found->base, found->end))
+            return false;
+    }
+    return find(context, stream->source_shard, stream->source_id) != NULL;
+}
+
 /* ---- output ---- */
 
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out)
@@ -289,7 +306,7 @@ static bool take_state(struct sl_shard_check *check, const struct sl_entry *entr
         known->lsn = known->state_lsn = entry->lsn;
         known->state_segment = check->segment == NULL ? 0 : check->segment->number;
         known->end = end;
-        known->cold_end = stream->log.base;
+        known->base = known->cold_end = stream->log.base;
         known->closed = stream->closed;
         known->soft_deleted = stream->soft_deleted;
         set_identity(known, sl_stream_name(stream), stream->origin);
@@ -506,6 +523,7 @@ static const char *replay(struct sl_shard_check *check, struct sl_check_stream *
         stream->exists = true;
         stream->soft_deleted = false;
         stream->closed = change->closed;
+        stream->base = change->base;
         stream->end = change->base + size;
         add_name(check, stream);
         break;

@@ -76,8 +76,9 @@ SL_NODISCARD enum sl_err sl_shard_recover(struct sl_shard *shard);
  * After all shards recovered, before any of them starts; each in a thread of its own, one after the
  * other: every fork takes its reference at its source again; then, when all did, what was kept for
  * forks that are gone is removed.
+ * Errors of the first: DATA_CORRUPT, what a fork inherited is not there; it is logged.
  */
-void sl_shard_pin_sources(struct sl_shard *shard);
+SL_NODISCARD enum sl_err sl_shard_pin_sources(struct sl_shard *shard);
 void sl_shard_collect(struct sl_shard *shard);
 void sl_shard_start(struct sl_shard *shard);
 /* No session is open. Ends the thread and waits for it. */

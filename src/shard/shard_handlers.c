@@ -327,10 +327,6 @@ static void shard_on_read(struct sl_shard *shard, struct sl_message *message)
         answer_read(shard, stream, message);
         return;
     }
-    if (stream->lost_source) {
-        sli_shard_answer_now(shard, message, SL_ERR_DATA_DAMAGED);
-        return;
-    }
     plan->ancestor = *sl_lineage_find(stream->origin->lineage, plan->offset);
     sl_stream_view(stream, stream->durable_tail, stream->durable_closed, &shard->now,
                    &message->op.stream);
@@ -546,8 +542,6 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
         err = SL_ERR_FORK_TOO_DEEP;
     else
         err = plan_position(shard->setup.index, stream, create, plan);
-    if (err == SL_OK && plan->resolve && stream->lost_source && plan->anchor < stream->log.base)
-        err = SL_ERR_DATA_DAMAGED;
     if (err == SL_OK) {
         stream->forks++;
         plan->shard = shard->setup.index;

@@ -173,10 +173,10 @@ static void apply_extents(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
     }
 }
 
-static void log_senseless(const struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
+static void log_senseless(const struct sl_shard *shard, const char *what) SL_RUNS_ON(sl_role_shard)
 {
-    sl_log(SL_LOG_ERROR, "recovery", "streams_disagree", "shard=%u what=\"%s\"",
-           recovery->shard->setup.index, recovery->what);
+    sl_log(SL_LOG_ERROR, "recovery", "streams_disagree", "shard=%u what=\"%s\"", shard->setup.index,
+           what);
 }
 
 /* What is left of the segments' streams must be whole. */
@@ -217,7 +217,7 @@ static enum sl_err read_segments(struct recovery *recovery) SL_RUNS_ON(sl_role_s
         apply_extents(recovery);
     check_found(recovery);
     if (err == SL_OK && recovery->what != NULL) {
-        log_senseless(recovery);
+        log_senseless(recovery->shard, recovery->what);
         err = SL_ERR_DATA_CORRUPT;
     }
     return err;
@@ -534,7 +534,7 @@ enum sl_err sl_shard_recover(struct sl_shard *shard)
         err = read_log(&recovery, &scan);
     name_streams(&recovery);
     if (err == SL_OK && recovery.what != NULL) {
-        log_senseless(&recovery);
+        log_senseless(shard, recovery.what);
         err = SL_ERR_DATA_CORRUPT;
     }
     if (err == SL_OK)
@@ -555,47 +555,55 @@ static struct sl_stream *find_on(struct sl_shard *shard, uint32_t owner, uint64_
                                               : NULL;
 }
 
-static bool has_ancestors(struct sl_shard *shard, const struct sl_origin *origin)
+/* Whether all that it inherits is there. */
+static bool is_whole(struct sl_shard *shard, const struct sl_origin *origin)
     SL_RUNS_ON(sl_role_shard)
 {
-    uint32_t count = origin->lineage == NULL ? 0 : origin->lineage->count;
-    for (uint32_t i = 0; i < count; i++)
-        if (find_on(shard, origin->lineage->ancestors[i].shard,
-                    origin->lineage->ancestors[i].stream_id) == NULL)
+    const struct sl_lineage *lineage = origin->lineage;
+    if (lineage == NULL)
+        return true;
+    for (uint32_t i = 0; i < lineage->count; i++) {
+        const struct sl_stream *found =
+            find_on(shard, lineage->ancestors[i].shard, lineage->ancestors[i].stream_id);
+        if (found == NULL ||
+            !sl_lineage_is_given(lineage, i, found->log.base, sl_log_end(&found->log)))
             return false;
-    return true;
+    }
+    return find_on(shard, origin->source_shard, origin->source_id) != NULL;
 }
 
-/* Only what an operator had repaired can have lost a source. */
-static void pin_source(struct sl_shard *shard, struct sl_stream *stream) SL_RUNS_ON(sl_role_shard)
+static void pin_source(struct sl_shard *shard, struct sl_origin *origin) SL_RUNS_ON(sl_role_shard)
 {
-    struct sl_origin *origin = stream->origin;
     struct sl_stream *source = find_on(shard, origin->source_shard, origin->source_id);
     if (source != NULL)
         source->forks++;
     else
         origin->source_id = 0; /* nobody to give a reference back to */
-    if (source != NULL && has_ancestors(shard, origin))
-        return;
-    stream->lost_source = true;
-    sl_log(SL_LOG_ERROR, "recovery", "fork_source_lost",
-           "shard=%u stream_id=%llu source_shard=%u reason=\"reads of what it inherited fail\"",
-           shard->setup.index, (unsigned long long)stream->id, origin->source_shard);
 }
 
-void sl_shard_pin_sources(struct sl_shard *shard)
+/*
+ * Only a repair can have left a fork that is not whole. It is not served: when its source grew
+ * again, other bytes would be in the place of those that it inherited.
+ */
+enum sl_err sl_shard_pin_sources(struct sl_shard *shard)
 {
     sl_thread_enter_shard(shard->setup.index);
     if (!shard->found_forks)
-        return;
+        return SL_OK;
     for (size_t i = 0; i < shard->by_id.buckets; i++) {
         struct sl_table_node *node = sl_table_at(&shard->by_id, i);
         for (; node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
-            if (stream->origin != NULL)
-                pin_source(shard, stream);
+            if (stream->origin == NULL)
+                continue;
+            if (!is_whole(shard, stream->origin)) {
+                log_senseless(shard, "what a fork inherited is not there");
+                return SL_ERR_DATA_CORRUPT;
+            }
+            pin_source(shard, stream->origin);
         }
     }
+    return SL_OK;
 }
 
 /*

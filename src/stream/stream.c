@@ -394,6 +394,13 @@ const struct sl_ancestor *sl_lineage_find(const struct sl_lineage *lineage, uint
     return &lineage->ancestors[low];
 }
 
+bool sl_lineage_is_given(const struct sl_lineage *lineage, uint32_t number, uint64_t base,
+                         uint64_t end)
+{
+    uint64_t from = number + 1 < lineage->count ? lineage->ancestors[number + 1].up_to : 0;
+    return base <= from && lineage->ancestors[number].up_to <= end;
+}
+
 static int64_t remaining_ms(const struct sl_stream *stream, const struct sl_now *now)
 {
     if (stream->lifetime == NULL)

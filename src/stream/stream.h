@@ -134,11 +134,10 @@ struct sl_stream {
     bool durable_closed : 1;
     bool durable_created : 1; /* the CREATE is durable: readers may see the stream */
     bool soft_deleted : 1;
-    bool removed : 1;     /* in no table any more; freed when nothing is unsettled */
-    bool is_dirty : 1;    /* changed since a flush took its state, or never flushed */
-    bool lost_source : 1; /* a fork whose source is not there any more: damaged */
-    bool followed : 1;    /* the follower wants to be told of it */
-    bool in_feed : 1;     /* the follower is to be told of it */
+    bool removed : 1;  /* in no table any more; freed when nothing is unsettled */
+    bool is_dirty : 1; /* changed since a flush took its state, or never flushed */
+    bool followed : 1; /* the follower wants to be told of it */
+    bool in_feed : 1;  /* the follower is to be told of it */
     uint16_t name_size;
     char name[1]; /* canonical; allocated behind */
 };
@@ -251,6 +250,9 @@ struct sl_lineage *sl_stream_lineage_at(const struct sl_stream *stream, uint32_t
 void sl_lineage_cut(struct sl_lineage **lineage, uint64_t position);
 /* The ancestor that has the byte at `position`, which is below log.base. */
 const struct sl_ancestor *sl_lineage_find(const struct sl_lineage *lineage, uint64_t position);
+/* Whether a stream whose own bytes are [base, end) has what the ancestor of this number gives. */
+bool sl_lineage_is_given(const struct sl_lineage *lineage, uint32_t number, uint64_t base,
+                         uint64_t end);
 
 /* Fills `view` as of this tail and closed flag. */
 void sl_stream_view(const struct sl_stream *stream, uint64_t tail, bool closed,

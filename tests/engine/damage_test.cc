@@ -106,6 +106,29 @@ class DamageTest : public testing::Test
         alarm(0);
     }
 
+    /* Opens the disk: refused, or all that is there can be read, whatever it is. */
+    void CheckReads(SimDisk &disk)
+    {
+        struct sl_engine *engine = nullptr;
+        outcomes_.cases++;
+        alarm(60);
+        if (SmallDirectory::Open(&disk, &engine) != SL_OK) {
+            outcomes_.refused++;
+            alarm(0);
+            return;
+        }
+        {
+            Session session(engine);
+            for (const std::string &name : session.List()) {
+                ReadReply reply = session.Read(name, FromStart());
+                EXPECT_EQ(reply.err, SL_OK) << name << ": " << sl_err_code(reply.err);
+            }
+        }
+        sl_engine_close(&engine);
+        outcomes_.whole++;
+        alarm(0);
+    }
+
     /* One bit of one file; false: the rule is broken. */
     bool Flip(const std::string &file, uint64_t byte, unsigned bit, Outcomes *outcomes)
     {
@@ -139,6 +162,55 @@ class DamageTest : public testing::Test
         CheckDisk(*disk, &outcomes_);
         if (HasFailure())
             FAIL() << what;
+    }
+
+    static std::vector<std::string> Segments()
+    {
+        std::vector<std::string> segments;
+        for (const std::string &file : made_->Files())
+            if (file.find("/seg-") != std::string::npos)
+                segments.push_back(file);
+        return segments;
+    }
+    /* Where a segment has the entries of streams, and how large the state in each is. */
+    static std::map<size_t, size_t> Entries(const std::string &bytes)
+    {
+        std::map<size_t, size_t> entries;
+        const uint8_t *data = reinterpret_cast<const uint8_t *>(bytes.data());
+        struct sl_buffer scratch = {};
+        struct sli_footer footer;
+        EXPECT_EQ(sli_footer_decode(
+                      sl_bytes(data + bytes.size() - SLI_FOOTER_BYTES, SLI_FOOTER_BYTES), &footer),
+                  nullptr);
+        struct sl_bytes directory =
+            sl_bytes(data + footer.directory_position, footer.directory_size);
+        for (size_t i = 0; i < directory.size / SLI_DIRECTORY_ENTRY_BYTES; i++) {
+            struct sli_directory_entry place = sli_directory_get(directory, i);
+            struct sl_bytes block = sl_bytes(data + place.position, place.size);
+            struct sl_bytes left = sl_bytes_from(block, SLI_BLOCK_HEADER_BYTES);
+            for (uint32_t j = 0; j < sli_entry_block_entries(block); j++) {
+                struct sl_entry entry;
+                EXPECT_EQ(sli_entry_decode(left, bytes.size(), &entry, &scratch), nullptr);
+                entries[static_cast<size_t>(left.data - data)] = entry.state.size;
+                left = sl_bytes_from(left, entry.raw.size);
+            }
+        }
+        sl_buffer_deinit(&scratch);
+        return entries;
+    }
+    /* Other bytes in the place of a segment, and every checksum put right. */
+    static void SetSealed(SimDisk &disk, const std::string &file, std::string bytes)
+    {
+        const std::string manifest_path = "/disk/data/shard-00/MANIFEST";
+        std::string manifest = disk.Bytes(manifest_path);
+        uint8_t *data = reinterpret_cast<uint8_t *>(&bytes[0]);
+        uint8_t *manifest_data = reinterpret_cast<uint8_t *>(&manifest[0]);
+        uint64_t number = strtoull(file.c_str() + file.find("/seg-") + 5, nullptr, 16);
+        seal_segment(data, bytes.size());
+        seal_manifest_segment(manifest_data, manifest.size(), number, data, bytes.size());
+        seal_manifest(manifest_data, manifest.size());
+        disk.SetBytes(file, bytes);
+        disk.SetBytes(manifest_path, manifest);
     }
 
     static std::unique_ptr<SmallDirectory> made_;
@@ -239,38 +311,60 @@ TEST_F(DamageTest, AShardThatIsEmptiedOrGoneIsRefused)
 /* Such a stream would wait for its last change for ever, and miss what the log says of it later. */
 TEST_F(DamageTest, ASegmentWithAnEntryThatIsAheadOfTheLogIsRefused)
 {
-    constexpr size_t kLsnAt = SLI_BLOCK_HEADER_BYTES + sizeof(uint64_t); /* of the first entry */
-    const std::string manifest_path = "/disk/data/shard-00/MANIFEST";
+    constexpr size_t kLsnAt = sizeof(uint64_t); /* behind the id */
     uint64_t segments = 0;
-    for (const std::string &file : made_->Files()) {
-        size_t at = file.find("/seg-");
-        if (at == std::string::npos)
-            continue;
-        std::string bytes = Disk().Bytes(file), manifest = Disk().Bytes(manifest_path);
-        uint8_t *data = reinterpret_cast<uint8_t *>(&bytes[0]);
-        uint8_t *manifest_data = reinterpret_cast<uint8_t *>(&manifest[0]);
-        struct sli_footer footer;
-        ASSERT_EQ(sli_footer_decode(
-                      sl_bytes(data + bytes.size() - SLI_FOOTER_BYTES, SLI_FOOTER_BYTES), &footer),
-                  nullptr);
-        struct sl_bytes directory =
-            sl_bytes(data + footer.directory_position, footer.directory_size);
-        if (footer.entries == 0)
+    for (const std::string &file : Segments()) {
+        std::string bytes = Disk().Bytes(file);
+        std::map<size_t, size_t> entries = Entries(bytes);
+        if (entries.empty())
             continue;
         uint64_t lsn = UINT64_C(1) << 40;
-        memcpy(data + sli_directory_get(directory, 0).position + kLsnAt, &lsn, sizeof(lsn));
-        seal_segment(data, bytes.size());
-        seal_manifest_segment(manifest_data, manifest.size(),
-                              strtoull(file.c_str() + at + 5, nullptr, 16), data, bytes.size());
-        seal_manifest(manifest_data, manifest.size());
+        memcpy(&bytes[entries.begin()->first + kLsnAt], &lsn, sizeof(lsn));
         segments++;
-        DAMAGE("ahead in " + file, [&](SimDisk &disk) {
-            disk.SetBytes(file, bytes);
-            disk.SetBytes(manifest_path, manifest);
-        });
+        DAMAGE("ahead in " + file, [&](SimDisk &disk) { SetSealed(disk, file, bytes); });
     }
     EXPECT_GE(segments, 2u);
     EXPECT_EQ(outcomes_.refused, segments);
+}
+
+/* Its ancestors may be there, but nobody would keep them for it. */
+TEST_F(DamageTest, AForkWithoutItsSourceIsRefused)
+{
+    /* Its shard, its id, the fork offset and the sub-offset, as varints. */
+    const std::string origin("\0\x80\x02\xb8\x17\0\4cold", 11);
+    uint64_t forks = 0;
+    for (const std::string &file : Segments()) {
+        std::string bytes = Disk().Bytes(file);
+        size_t at = bytes.find(origin);
+        if (at == std::string::npos)
+            continue;
+        forks++;
+        bytes[at] = 1;
+        DAMAGE("source in " + file, [&](SimDisk &disk) { SetSealed(disk, file, bytes); });
+    }
+    EXPECT_GE(forks, 1u);
+    EXPECT_EQ(outcomes_.refused, forks);
+}
+
+/* Of a fork above all: where its source is, and what of its ancestors it inherited. */
+TEST_F(DamageTest, AStateThatIsWrongIsRefusedAndFoundByNoRead)
+{
+    for (const std::string &file : Segments()) {
+        const std::string good = Disk().Bytes(file);
+        for (auto [entry, size] : Entries(good))
+            for (size_t i = 0; i < size * 2; i++) {
+                size_t at = entry + SLI_ENTRY_HEADER_BYTES + i / 2;
+                std::string bytes = good;
+                bytes[at] = static_cast<char>(bytes[at] + (i % 2 == 0 ? 1 : 0x3b));
+                snprintf(current_case, sizeof(current_case), "%s %zu", file.c_str(), at);
+                std::unique_ptr<SimDisk> disk = Disk().Clone(1);
+                SetSealed(*disk, file, bytes);
+                ASSERT_NO_FATAL_FAILURE(CheckReads(*disk)) << current_case;
+            }
+    }
+    Print("states", outcomes_);
+    EXPECT_GT(outcomes_.refused, 0u);
+    EXPECT_GT(outcomes_.whole, 0u);
 }
 
 TEST_F(DamageTest, NoSwappedOrDoubledFileIsTakenForAnother)

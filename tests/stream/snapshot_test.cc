@@ -110,7 +110,7 @@ class Snapshot : public ::testing::Test
         EXPECT_EQ(stream->durable_closed, stream->closed);
         EXPECT_TRUE(stream->durable_created);
         EXPECT_EQ(stream->id, 99u);
-        EXPECT_FALSE(stream->removed || stream->lost_source);
+        EXPECT_FALSE(stream->removed);
         EXPECT_EQ(stream->forks, 0u);
         EXPECT_EQ(stream->state_segment, nullptr);
     }

@@ -991,6 +991,21 @@ TEST_F(Lineage, CutAtOrBeyondItsEndChangesNothing)
     }
 }
 
+TEST_F(Lineage, IsGivenByWhoHasAllOfItsPart)
+{
+    Member first = MakeFork(nullptr, 0, 10), second = MakeFork(&first, 8, 4);
+    Member third = MakeFork(&second, 11, 0); /* [8, 11) of the second, [0, 8) of the first */
+    const sl_lineage *lineage = third.stream->origin->lineage;
+    ASSERT_EQ(lineage->count, 2u);
+    EXPECT_TRUE(sl_lineage_is_given(lineage, 0, 8, 11));
+    EXPECT_TRUE(sl_lineage_is_given(lineage, 0, 7, 12));
+    EXPECT_FALSE(sl_lineage_is_given(lineage, 0, 9, 11));
+    EXPECT_FALSE(sl_lineage_is_given(lineage, 0, 8, 10));
+    EXPECT_TRUE(sl_lineage_is_given(lineage, 1, 0, 8));
+    EXPECT_FALSE(sl_lineage_is_given(lineage, 1, 1, 8));
+    EXPECT_FALSE(sl_lineage_is_given(lineage, 1, 0, 7));
+}
+
 TEST_F(Lineage, AsDeepAsForksMayBe)
 {
     Member member = MakeFork(nullptr, 0, 3);

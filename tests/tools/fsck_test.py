@@ -5,7 +5,7 @@ import struct
 import subprocess
 import unittest
 
-from case import BINARY, BYTES, ToolTest
+from case import BINARY, BYTES, ROOT, ToolTest
 from disk import BLOCK, COUNT, FRAME, HEADER_CRC, LSN, POSITION, crc32c, names_in
 
 
@@ -155,6 +155,58 @@ class Log(ToolTest):
             server.stop()
             self.sluice("fsck", self.sample)
 
+    def test_forks_do_not_outlive_what_the_cut_took_from_their_sources(self):
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        for i in range(40):
+            client.ask("PUT", f"source/{i}", BYTES, b"")
+            client.ask("POST", f"source/{i}", BYTES, b"one")
+            client.ask("PUT", f"heir/{i}", {**BYTES, "Stream-Forked-From": f"{ROOT}source/{i}"})
+        server.stop()
+        made = {}
+        for line in self.sluice("dump", self.sample, "--log").splitlines():
+            record = json.loads(line)
+            if record["kind"] == "create":
+                made[record["name"]] = record["shard"], record["lsn"]
+        last = max(i for i in range(40)
+                   if (made[f"source/{i}"][0], made[f"heir/{i}"][0]) == (0, 1))
+        append = made[f"source/{last}"][1] + 1
+        output = self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", append, expected=3)
+        self.assertIn(f"heir/{last}", names_in(output))
+        with self.assertRaisesRegex(AssertionError, "what a fork inherited is not there"):
+            self.start()
+        output = self.sluice("fsck", self.sample, "--quarantine")
+        removed = names_in(output)
+        self.assertIn(f"heir/{last}", removed)
+        server = self.start()
+        client = self.client(server)
+        self.assertEqual(client.read(f"source/{last}"), b"")
+        for i in range(40):
+            source, heir = client.read(f"source/{i}", (200, 404)), client.read(f"heir/{i}", (200, 404))
+            self.assertIn(heir, (None, b"one"))
+            self.assertTrue(heir is None or source == heir, i)
+            self.assertTrue(heir is None or f"heir/{i}" not in removed, i)
+
+    def test_a_fork_of_nothing_outlives_its_source(self):
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        begin = {"Stream-Fork-Offset": f"{0:016}_{0:016}"}
+        for i in range(40):
+            client.ask("PUT", f"source/{i}", BYTES, b"one")
+            client.ask("PUT", f"heir/{i}", {**BYTES, **begin, "Stream-Forked-From": f"{ROOT}source/{i}"})
+        server.stop()
+        self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", self.mark())
+        server = self.start()
+        client = self.client(server)
+        left = {i for i in range(40) if client.read(f"source/{i}", (200, 404)) is None and
+                client.read(f"heir/{i}", (200, 404)) == b""}
+        self.assertTrue(left)
+        for i in left:
+            client.ask("DELETE", f"heir/{i}")
+            client.ask("PUT", f"source/{i}", BYTES, b"two")
+        server.stop()
+        self.assertServes(self.sample, {f"source/{i}": b"two" for i in left}, [f"heir/{i}" for i in left])
+
 
 class Segments(ToolTest):
     def test_names_the_bytes_of_a_damaged_chunk(self):
@@ -285,9 +337,14 @@ class Manifest(ToolTest):
             self.start()
         self.assertEqual(list(shard.iterdir()), [])
         self.assertIn("it is missing", self.sluice("dump", self.sample, expected=3))
-        self.assertIn("shard 0: new manifest: 0 segments, log from LSN 1",
-                      self.sluice("fsck", self.sample, "--shard", "0", "--rebuild-manifest"))
-        self.start()
+        output = self.sluice("fsck", self.sample, "--shard", 0, "--rebuild-manifest", expected=(0, 3))
+        self.assertIn("shard 0: new manifest: 0 segments, log from LSN 1", output)
+        heirs = names_in(output)  # in the other shard, if chance has put them there
+        self.assertEqual(names_in(self.sluice("fsck", self.sample, "--quarantine")), heirs)
+        server = self.start()
+        client = self.client(server)
+        for heir in heirs:
+            client.ask("HEAD", heir, expected=(404,))
 
     def test_does_not_rebuild_without_any_segment_and_the_begin_of_the_log(self):
         self.manifest().unlink()
