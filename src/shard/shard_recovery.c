@@ -582,8 +582,9 @@ static void pin_source(struct sl_shard *shard, struct sl_origin *origin) SL_RUNS
 }
 
 /*
- * Only a repair can have left a fork that is not whole. It is not served: when its source grew
- * again, other bytes would be in the place of those that it inherited.
+ * A repair, or damage at the very end of another shard's log, may leave a fork that is not whole.
+ * It is not served: when its source grew again, other bytes would be in the place of those that it
+ * inherited.
  */
 enum sl_err sl_shard_pin_sources(struct sl_shard *shard)
 {
