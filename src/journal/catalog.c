@@ -330,12 +330,12 @@ static enum sl_err install_locked(struct sl_catalog *catalog, const struct sl_ca
     next.segments = (struct sl_buffer){ 0 };
     next.sequence = ++catalog->sequence;
     next.next_segment = catalog->next_number;
+    next.no_log = false;
     if (edit->has_mark) {
         SL_ASSERT(edit->mark.lsn >= old->mark.lsn);
         next.mark = edit->mark;
         next.last_id = edit->last_id;
         next.durable_lsn = edit->durable_lsn;
-        next.no_log = false;
     }
     apply_segments(old, edit, &next.segments);
     enum sl_err err = sl_manifest_store(catalog->vfs, catalog->directory, &next, &unknown);

@@ -47,7 +47,7 @@ struct sl_manifest {
     uint64_t last_id;        /* no stream up to the mark has a higher id */
     uint64_t durable_lsn;  /* at least so much was durable: a log that ends before it is corrupt */
     uint64_t next_segment; /* numbers are never used again */
-    bool no_log;           /* a restored backup: there is no log before the mark's position */
+    bool no_log;           /* no start has opened its log yet: new, restored, or given up */
     struct sl_buffer segments; /* owned; struct sl_manifest_segment each */
 };
 

@@ -381,6 +381,7 @@ static enum sl_err make_manifests(const struct sl_store *store)
         struct sl_manifest manifest;
         bool unknown;
         sl_manifest_init(&manifest, store->log_id + i);
+        manifest.no_log = true;
         sl_store_shard_path(store, i, path);
         enum sl_err err = sl_manifest_store(store->vfs, path, &manifest, &unknown);
         if (err != SL_OK)

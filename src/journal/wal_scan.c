@@ -294,12 +294,15 @@ static bool step(struct walk *walk)
     return false;
 }
 
-/* The first file may be missing only when nothing was ever written there. */
+/*
+ * The first file may be missing only when nothing was ever written there: the log is new, or it had
+ * ended with the file before, and no other could be made.
+ */
 static bool has_begin(struct walk *walk)
 {
     const uint8_t *bytes;
     struct sl_wal_scan *scan = walk->scan;
-    if (scan->from.position % scan->file_size == 0)
+    if (scan->from.position % scan->file_size == 0 && (scan->from.position > 0 || !scan->begun))
         return true;
     if (!view(walk, scan->from.position, SL_DISK_BLOCK_BYTES, &bytes))
         return false;

@@ -411,6 +411,7 @@ static enum sl_err read_log(struct recovery *recovery, struct sl_wal_scan *scan)
         .file_size = shard->setup.store->wal_file_size,
         .from = manifest->mark,
         .durable_lsn_at_least = sl_manifest_durable_lsn(manifest, recovery->segments_lsn),
+        .begun = !manifest->no_log,
         .on_record = on_record,
         .on_coming = on_coming,
         .context = recovery,
@@ -511,6 +512,9 @@ static enum sl_err open_log(struct sl_shard *shard, const struct sl_wal_scan *sc
 {
     set_clock(shard, scan->wall_ms);
     enum sl_err err = open_wal(shard, &scan->end);
+    /* From now on a log that is not there is damage. */
+    if (err == SL_OK && sl_catalog_manifest(shard->catalog)->no_log)
+        err = sl_catalog_install(shard->catalog, &(struct sl_catalog_edit){ .added = NULL });
     if (err != SL_OK)
         return err;
     shard->appended_lsn = shard->durable_lsn = scan->end.lsn - 1;

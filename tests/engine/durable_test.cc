@@ -1,8 +1,10 @@
 /* What a restart brings back, and what nobody sees before it is durable. */
 #include "journal/frame.h"
 #include "journal/segment.h"
+#include "journal/store.h"
 #include "stream/stream.h"
 #include "support/engine_fixture.h"
+#include "support/small_directory.h"
 #include "support/wal_fixture.h"
 
 #include <future>
@@ -344,6 +346,44 @@ TEST_P(DurableTest, DamageCostsTheExtentThatItIsInAndNothingElse)
         got += reply.data;
     }
     EXPECT_TRUE(got == all.substr(after));
+}
+
+TEST(DurableStart, ALogThatIsGoneIsDamageFromTheFirstStartOn)
+{
+    SimDisk disk(1);
+    disk.MakeDirectory("/disk");
+    struct sl_engine *engine = nullptr;
+    ASSERT_EQ(SmallDirectory::Open(&disk, &engine), SL_OK);
+    EXPECT_EQ(Session(engine).Create("young").err, SL_OK);
+    std::unique_ptr<SimDisk> killed = disk.Clone(1);
+    sl_engine_close(&engine);
+    killed->PowerCut();
+    std::unique_ptr<SimDisk> gone = killed->Clone(1);
+    for (const std::string &file : gone->Files())
+        if (file.find("/wal-") != std::string::npos)
+            gone->Remove(file);
+    EXPECT_EQ(SmallDirectory::Open(gone.get(), &engine), SL_ERR_DATA_CORRUPT);
+    ASSERT_EQ(SmallDirectory::Open(killed.get(), &engine), SL_OK);
+    EXPECT_EQ(Session(engine).Head("young").err, SL_OK);
+    sl_engine_close(&engine);
+}
+
+TEST(DurableStart, ADirectoryWhoseLogNobodyHasOpenedYetStarts)
+{
+    SimDisk disk(1);
+    disk.MakeDirectory("/disk");
+    struct sl_store_setup setup = {};
+    struct sl_store *store = nullptr;
+    setup.vfs = disk.VfsOfThisLife();
+    setup.path = "/disk/data";
+    setup.shards_of_new = 1;
+    setup.wal_file_size = SmallDirectory::kWalFileBytes;
+    ASSERT_EQ(sl_store_open(&setup, &store), SL_OK);
+    sl_store_close(&store);
+    disk.PowerCut();
+    struct sl_engine *engine = nullptr;
+    ASSERT_EQ(SmallDirectory::Open(&disk, &engine), SL_OK);
+    sl_engine_close(&engine);
 }
 
 /* A log that nobody writes: what is said of it is what a start makes of records that disagree. */
