@@ -149,6 +149,7 @@ static void on_watch(h2o_socket_t *sock, const char *err)
     SL_ASSERT(connection->watched);
     SL_ASSERT(exchange != NULL);
     sl_connection_unwatch(connection); /* the poll would report the same again and again */
+    sock->bytes_read = 0;              /* until h2o reads what has come */
     /* Who closes one side after an ordinary request may still wait for the answer. */
     if (exchange->query.live == SL_LIVE_NONE || !is_at_end(connection))
         return;
@@ -162,6 +163,8 @@ void sl_connection_watch(struct sl_connection *connection)
 {
     SL_ASSERT(!connection->watched);
     SL_ASSERT(connection->exchange != NULL);
+    if (connection->sock->bytes_read == 0)
+        return; /* the next request lies there: the poll would report it for every one before it */
     connection->watched = true;
     h2o_socket_dont_read(connection->sock, 1);
     h2o_socket_read_start(connection->sock, on_watch);
