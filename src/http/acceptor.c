@@ -106,19 +106,25 @@ static void on_accept_alarm(struct sl_alarm *alarm)
     sl_acceptor_on_connection_closed(SL_OBJECT(alarm, struct sl_acceptor, accept_alarm));
 }
 
-/* All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long. */
+/*
+ * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
+ * Thousands of idle ones cost nothing.
+ */
 static void on_housekeeping(struct sl_alarm *alarm)
 {
     struct sl_acceptor *acceptor = SL_OBJECT(alarm, struct sl_acceptor, housekeeping_alarm);
-    unsigned parts = acceptor->connection_count / LOOK_CONNECTIONS_MIN + 1;
+    unsigned parts = 1;
 
-    if (parts > LOOK_PARTS_MAX)
-        parts = LOOK_PARTS_MAX;
-    if (sl_connections_look(acceptor, parts) && acceptor->draining) {
-        if (acceptor->now_ms >= acceptor->drain_deadline_ms)
-            sl_connections_cut_all(acceptor);
-        else
-            sl_connections_close_idle(acceptor); /* answered as if they could stay */
+    if (acceptor->draining || !sl_connections_are_quiet(acceptor)) {
+        parts += acceptor->connection_count / LOOK_CONNECTIONS_MIN;
+        if (parts > LOOK_PARTS_MAX)
+            parts = LOOK_PARTS_MAX;
+        if (sl_connections_look(acceptor, parts) && acceptor->draining) {
+            if (acceptor->now_ms >= acceptor->drain_deadline_ms)
+                sl_connections_cut_all(acceptor);
+            else
+                sl_connections_close_idle(acceptor); /* answered as if they could stay */
+        }
     }
     if (acceptor->connection_count != 0)
         set_alarm(acceptor, alarm, HOUSEKEEPING_MS / parts);

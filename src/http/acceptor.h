@@ -93,6 +93,8 @@ struct sl_acceptor {
     struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
     unsigned look_left;                        /* connections below are still to be looked at */
     uint64_t uploads_seen;                     /* bytes of uploads, of those that were */
+    uint64_t uploads;                          /* the same at the end of the last whole look */
+    unsigned sending;                          /* exchanges whose client has bytes to take */
     uint64_t drain_deadline_ms;                /* running clock: then everything is cut */
     struct sl_link spare_exchanges;            /* owned: of struct sl_exchange, to be used again */
     unsigned spare_exchange_count;             /* of `spare_exchanges` */

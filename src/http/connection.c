@@ -8,13 +8,12 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/h2o_override.h"
 #include "http/live.h"
 #include "http/reply.h"
 
 enum {
     CONNECTIONS_CAPACITY_MIN = 64,
-    /* Bytes: an input buffer of this size or less holds a head; only larger ones are uploads. */
-    INPUT_SIZE_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE,
     /* A send that is not taken is looked at after so many milliseconds, again and again... */
     STALL_LOOK_MS = 1000,
     /* ...or after this part of a short timeout. */
@@ -243,7 +242,7 @@ static size_t upload_size(const struct sl_connection *connection)
 {
     size_t size = connection->sock->input->capacity;
 
-    return connection->cut || size <= INPUT_SIZE_SMALL ? 0 : size;
+    return connection->cut || size <= SL_H2O_INPUT_SMALL ? 0 : size;
 }
 
 /* How many bits its size has: uploads with as many count as equally large. */
@@ -299,13 +298,24 @@ static void keep_to_budget(struct sl_acceptor *acceptor, uint64_t budget)
     }
 }
 
+static uint64_t upload_budget(const struct sl_acceptor *acceptor)
+{
+    return acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+}
+
+bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
+{
+    return acceptor->look_left >= acceptor->connection_count && acceptor->sending == 0 &&
+           acceptor->uploads <= upload_budget(acceptor) && sl_h2o_take_growth() == 0;
+}
+
 /*
  * Downwards: whoever takes the place of one that has closed comes from above and was looked at. So
  * nobody is left out, but what was seen of uploads may be a little too much, and is counted again.
  */
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
 {
-    uint64_t budget = acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+    uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1;
 
     if (acceptor->look_left > acceptor->connection_count)
@@ -319,6 +329,7 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
         return false;
     if (acceptor->uploads_seen > budget)
         keep_to_budget(acceptor, budget);
+    acceptor->uploads = acceptor->uploads_seen;
     acceptor->uploads_seen = 0;
     acceptor->look_left = acceptor->connection_count;
     return true;

@@ -73,6 +73,12 @@ void sl_connection_cut(struct sl_connection *connection);
  */
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 
+/*
+ * No look is under way, and none would find anything: no client has bytes to take, and the uploads
+ * that fitted have not grown.
+ */
+bool sl_connections_are_quiet(const struct sl_acceptor *acceptor);
+
 /* Ends connections that wait for a next request; of those with a request nothing is lost. */
 void sl_connections_close_idle(struct sl_acceptor *acceptor);
 

@@ -80,6 +80,8 @@ void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req)
         sl_connection_linger(exchange->connection);
     exchange->req = NULL;
     exchange->ended = true;
+    if (exchange->sending)
+        exchange->acceptor->sending--; /* its last bytes are out, or its client is gone */
     exchange->connection->exchange = NULL;
     exchange->connection = NULL;
     if (exchange->on_gone != NULL)

@@ -16,7 +16,13 @@ enum {
 typedef int parse_request(const char *, size_t, const char **, size_t *, const char **, size_t *,
                           int *, struct phr_header *, size_t *, size_t);
 
-static parse_request *h2o_parse_request; /* the one whose name we have taken */
+typedef h2o_iovec_t buffer_reserve(h2o_buffer_t **, size_t);
+
+/* Those whose names we have taken. */
+static parse_request *h2o_parse_request;
+static buffer_reserve *h2o_reserve;
+
+static _Thread_local uint64_t growth; /* bytes; see sl_h2o_take_growth() */
 
 /* What the next byte belongs to. The first one is 0, as h2o makes it. */
 enum state {
@@ -203,9 +209,33 @@ h2o_iovec_t h2o_url_normalize_path(h2o_mem_pool_t *pool, const char *path, size_
     return h2o_iovec_init(H2O_STRLIT("/"));
 }
 
+h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **buffer, size_t size)
+{
+    size_t before = (*buffer)->capacity;
+    h2o_iovec_t space = h2o_reserve(buffer, size);
+    size_t after = (*buffer)->capacity;
+    if (after > before && after > SL_H2O_INPUT_SMALL)
+        growth += after - before;
+    return space;
+}
+
+uint64_t sl_h2o_take_growth(void)
+{
+    uint64_t taken = growth;
+    growth = 0;
+    return taken;
+}
+
+/* The function of this name that would be called if we had none. */
+static void find(const char *name, void *function)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    SL_ASSERT(symbol != NULL);
+    memcpy(function, &symbol, sizeof(symbol));
+}
+
 void sl_h2o_override(void)
 {
-    void *symbol = dlsym(RTLD_NEXT, "phr_parse_request");
-    SL_ASSERT(symbol != NULL);
-    memcpy(&h2o_parse_request, &symbol, sizeof(symbol));
+    find("phr_parse_request", &h2o_parse_request);
+    find("h2o_buffer_reserve", &h2o_reserve);
 }

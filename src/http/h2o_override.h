@@ -9,12 +9,14 @@
  *          would make the kernel reset the connection and forget the answers to what came before.
  *          This one passes it on as a request without a target, which the handler refuses like
  *          any other one.
+ *          h2o_buffer_reserve(): asks h2o's own, and adds up what uploads take: nobody else learns
+ *          that a request is large before all of it has come.
  *          h2o_url_normalize_path(): h2o's writes request targets that it cannot normalize to
  *          standard error, as they are: any client could write into the log, and as much as it
  *          likes. We route by the raw path, so this one has nothing to do.
  * Why      h2o has no hook for any of them. Its shared library calls all by name, and the linker
  *          takes the program's own function first.
- * Thread   Any; pure. sl_h2o_override() first.
+ * Thread   Any; pure, but for the sum of what the buffers of a thread took. sl_h2o_override() first.
  * Limits   SL_CHUNK_EXTRA_SIZE_MAX
  */
 #ifndef SL_HTTP_H2O_OVERRIDE_H
@@ -52,6 +54,11 @@ struct phr_header;
 int phr_parse_request(const char *bytes, size_t size, const char **method, size_t *method_size,
                       const char **target, size_t *target_size, int *minor_version,
                       struct phr_header *headers, size_t *header_count, size_t size_before);
+
+/* Bytes: a request's buffer of this size or less holds a head; only larger ones are uploads. */
+enum { SL_H2O_INPUT_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE };
+/* By how many bytes larger ones of this thread have grown since the last call. */
+uint64_t sl_h2o_take_growth(void);
 
 /* Before the first request. Names the functions above, too, so that the linker takes this file. */
 void sl_h2o_override(void);

@@ -214,3 +214,25 @@ TEST(H2oOverride, WritesNothingAboutPaths)
     EXPECT_EQ(indexes, nullptr);
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
+
+TEST(H2oOverride, AddsUpWhatUploadsTake)
+{
+    (void)Parse(""); /* h2o's functions are found */
+    (void)sl_h2o_take_growth();
+    h2o_buffer_t *head, *upload;
+    h2o_buffer_init(&head, &h2o_socket_buffer_prototype);
+    h2o_buffer_init(&upload, &h2o_socket_buffer_prototype);
+    (void)h2o_buffer_reserve(&head, H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE);
+    EXPECT_EQ(sl_h2o_take_growth(), 0u);
+    size_t before = upload->capacity;
+    for (size_t size : { SL_H2O_INPUT_SMALL + 1, 1 << 20 }) {
+        (void)h2o_buffer_reserve(&upload, size);
+        EXPECT_EQ(sl_h2o_take_growth(), upload->capacity - before) << size;
+        EXPECT_EQ(sl_h2o_take_growth(), 0u);
+        before = upload->capacity;
+        (void)h2o_buffer_reserve(&upload, 1); /* has room */
+        EXPECT_EQ(sl_h2o_take_growth(), 0u);
+    }
+    h2o_buffer_dispose(&head);
+    h2o_buffer_dispose(&upload);
+}
