@@ -38,7 +38,7 @@ class Profile:
 
 
 PROFILES = {p.name: p for p in (
-    Profile("full", rounds=5, warmup_ms=500, measure_ms=2000),
+    Profile("full", rounds=5, warmup_ms=500, measure_ms=1800),
     Profile("rivals", rounds=5, warmup_ms=500, measure_ms=2000, streams_max=10_000),
     Profile("quick", rounds=3, warmup_ms=200, measure_ms=500, streams_max=100_000, idle_s=2),
     Profile("smoke", rounds=1, warmup_ms=20, measure_ms=400, streams_max=100, connections_max=20,
@@ -166,11 +166,13 @@ def appends(p):
     yield Scenario(
         "append-1024", "append of 256 B, 1,024 connections",
         ours_and_h2o(load(1024), streams=one), ceiling="h2o-bare")
-    sizes = (("100B", 100), ("1KiB", KIB), ("64KiB", 64 * KIB), ("1MiB", MIB))
+    # With 64 MiB under way some may wait longer for a disk than the server lets them: 503.
+    sizes = (("100B", 64, 100), ("1KiB", 64, KIB), ("64KiB", 64, 64 * KIB), ("1MiB", 16, MIB))
     yield Scenario(
-        "append-sizes", "append of 100 B to 1 MiB, 64 connections",
-        tuple(v for case, size in sizes
-              for v in ours_and_h2o(load(64, size=size), streams=one, case=case, x=size)),
+        "append-sizes", "append of 100 B to 64 KiB, 64 connections; of 1 MiB, 16",
+        tuple(v for case, connections, size in sizes
+              for v in ours_and_h2o(load(connections, size=size), streams=one, case=case,
+                                    x=size)),
         ceiling="h2o-bare", axis="bytes of an append")
     yield Scenario(
         "append-json", "append of 64 JSON messages, 16 KiB in all, 64 connections",
