@@ -230,12 +230,13 @@ static const uint8_t *skip_value(struct reader *reader, const uint8_t *at, const
     return at;
 }
 
-/* Counts one message, whose stored form is `size` bytes. */
-static void add_message(struct reader *reader, size_t size, struct sl_buffer *lengths)
+/* Counts one message, whose stored form is `size` bytes; false: it is one too many. */
+static bool add_message(struct reader *reader, size_t size, struct sl_buffer *lengths)
 {
-    reader->count++;
-    if (reader->count <= SL_MESSAGES_PER_REQUEST_MAX)
-        lengths->size += sl_varint_write(size, sl_buffer_reserve(lengths, SL_VARINT_SIZE_MAX));
+    if (++reader->count > SL_MESSAGES_PER_REQUEST_MAX)
+        return false;
+    lengths->size += sl_varint_write(size, sl_buffer_reserve(lengths, SL_VARINT_SIZE_MAX));
+    return true;
 }
 
 /* The one message of a text that is not an array. */
@@ -247,7 +248,8 @@ static const uint8_t *split_message(struct reader *reader, const uint8_t *at, co
     if (at != NULL) {
         copy_run(reader, at, at);
         *reader->out++ = ',';
-        add_message(reader, (size_t)(reader->out - start), lengths);
+        if (!add_message(reader, (size_t)(reader->out - start), lengths))
+            return NULL;
     }
     return at;
 }
@@ -268,9 +270,8 @@ static const uint8_t *split_array(struct reader *reader, const uint8_t *at, cons
         at = skip_space(reader, at, end);
         const uint8_t *start = place_of(reader, at);
         at = skip_value(reader, at, end);
-        if (at == NULL)
+        if (at == NULL || !add_message(reader, (size_t)(place_of(reader, at) - start) + 1, lengths))
             return NULL;
-        add_message(reader, (size_t)(place_of(reader, at) - start) + 1, lengths);
         at = skip_space(reader, at, end);
         if (at == end || (*at != ',' && *at != ']'))
             return NULL;
@@ -301,12 +302,12 @@ enum sl_err sl_json_split(struct sl_bytes text, struct sl_json_split *split)
     if (at != NULL)
         at = skip_space(&reader, at, end);
     enum sl_err err = SL_OK;
-    if (at != end)
+    if (reader.count > SL_MESSAGES_PER_REQUEST_MAX)
+        err = SL_ERR_TOO_MANY_MESSAGES; /* whatever the rest is */
+    else if (at != end)
         err = SL_ERR_INVALID_JSON;
     else if (reader.count == split->count)
         err = SL_ERR_EMPTY_ARRAY;
-    else if (reader.count > SL_MESSAGES_PER_REQUEST_MAX)
-        err = SL_ERR_TOO_MANY_MESSAGES;
     if (err != SL_OK) {
         split->lengths.size = lengths_size;
         return err;

@@ -41,7 +41,8 @@ struct sl_json_split {
 /*
  * Adds the messages of one text to `split`; the texts of a batch are added one by one.
  * An error leaves `split` as it was: INVALID_JSON; EMPTY_ARRAY: valid, but there is nothing in it;
- * TOO_MANY_MESSAGES: valid, but the split would hold more than SL_MESSAGES_PER_REQUEST_MAX.
+ * TOO_MANY_MESSAGES: the split would hold more than SL_MESSAGES_PER_REQUEST_MAX; what comes behind
+ * the one too many is not read.
  */
 SL_NODISCARD enum sl_err sl_json_split(struct sl_bytes text, struct sl_json_split *split);
 

@@ -879,11 +879,12 @@ TEST(Json, LimitsTheMessagesOfABatchTogether)
     EXPECT_EQ(split.count, static_cast<uint32_t>(SL_MESSAGES_PER_REQUEST_MAX));
 }
 
-TEST(Json, InvalidGoesBeforeTooMany)
+TEST(Json, ReadsNothingBehindTheOneTooMany)
 {
     Split split;
-    EXPECT_EQ(split.add("[" + repeat("1,", SL_MESSAGES_PER_REQUEST_MAX + 1) + "]"),
-              SL_ERR_INVALID_JSON);
+    const std::string most = "[" + repeat("1,", SL_MESSAGES_PER_REQUEST_MAX);
+    EXPECT_EQ(split.add(most + "1!"), SL_ERR_TOO_MANY_MESSAGES);
+    EXPECT_EQ(split.add(most + "!"), SL_ERR_INVALID_JSON);
 }
 
 TEST(Json, ABatchAddsUp)
