@@ -54,8 +54,9 @@ struct sl_catalog_edit {
 };
 
 /*
- * Makes the edit durable; the log is open. Errors: STORAGE_FAILED, DISK_FULL: nothing has changed, and the file of
- * `added` goes: at once, or after the next success if a crash may yet bring the new manifest back.
+ * Makes the edit durable; the log is open. Errors: STORAGE_FAILED, DISK_FULL: nothing has changed,
+ * and the file of `added` goes: at once, or after the next success if a crash may yet bring the new
+ * manifest back.
  */
 SL_NODISCARD enum sl_err sl_catalog_install(struct sl_catalog *catalog,
                                             const struct sl_catalog_edit *edit);
