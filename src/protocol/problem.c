@@ -53,7 +53,9 @@
       "Stream-Fork-Offset is a Stream-Next-Offset of the source. Stream-Fork-Sub-Offset is a "     \
       "number that stays within the append after it. Both need Stream-Forked-From.")               \
     X(INVALID_JSON, 400, false, "Invalid JSON",                                                    \
-      "The body must be one JSON text in UTF-8 (RFC 8259). Nothing was appended.")                 \
+      "The body must be one JSON text in UTF-8 (RFC 8259), at most 1,024 levels deep. Nothing "    \
+      "was "                                                                                       \
+      "appended.")                                                                                 \
     X(EMPTY_BODY, 400, false, "Empty body",                                                        \
       "Send data, or Stream-Closed: true to close the stream without data.")                       \
     X(EMPTY_ARRAY, 400, false, "Empty array",                                                      \
@@ -80,8 +82,8 @@
     X(RESERVED_NAME, 404, false, "Reserved path",                                                  \
       "Paths at and below __ds are not streams. Use another path.")                                \
     X(BAD_REQUEST, 400, false, "Bad request",                                                      \
-      "Send one Host, at most one of Content-Length and Transfer-Encoding, and no folded "         \
-      "headers.")                                                                                  \
+      "Send HTTP/1.1 with one Host, at most one of Content-Length and Transfer-Encoding, no "      \
+      "folded headers, and at most 100 headers in 408 KiB.")                                       \
     X(METHOD_NOT_ALLOWED, 405, false, "Method not allowed",                                        \
       "Streams know GET, HEAD, PUT, POST, DELETE and OPTIONS.")                                    \
     X(INVALID_REQUEST, 400, false, "Invalid request", "The message says what is wrong.")           \

@@ -107,12 +107,13 @@ static void tell_lost_manifest(const struct sl_store *store, unsigned index, con
     if (is_empty)
         sl_tool_print("  lost: everything that was in the shard\n"
                       "  repair: restore a backup, or go on with an empty shard: "
-                      "sluice fsck --shard %u --rebuild-manifest, then --quarantine\n",
-                      index);
+                      "sluice fsck %s --shard %u --rebuild-manifest, then --quarantine\n",
+                      store->path, index);
     else
         sl_tool_print("  lost: the list of segments; the segments and the log may be good\n"
-                      "  repair: sluice fsck --shard %u --rebuild-manifest, or restore a backup\n",
-                      index);
+                      "  repair: sluice fsck %s --shard %u --rebuild-manifest, or restore a "
+                      "backup\n",
+                      store->path, index);
 }
 
 /* False: there is nothing more to check in this shard. */
@@ -222,8 +223,8 @@ static void check_fork(void *context, struct sl_check_stream *stream)
     sl_buffer_append(&name, "", 1);
     sl_tool_print("error: shard-%02u: stream %s: what this fork inherited is not there any more\n"
                   "  lost: its bytes before %" PRIu64 ", or some of them\n"
-                  "  repair: sluice fsck --quarantine, or restore a backup\n",
-                  fork->index, (const char *)name.data, stream->base);
+                  "  repair: sluice fsck %s --quarantine, or restore a backup\n",
+                  fork->index, (const char *)name.data, stream->base, fork->fsck->store->path);
     set_code(fork->fsck, SL_EXIT_CORRUPT);
     sl_buffer_deinit(&name);
 }

@@ -34,8 +34,6 @@ struct damaged_extent {
     bool malformed;    /* its boundaries are, and the checksum says that it was written so */
 };
 
-static const char todo_quarantine[] = "sluice fsck --quarantine, or restore a backup";
-
 /* ---- streams ---- */
 
 static uint64_t name_hash(struct sl_bytes name)
@@ -205,6 +203,13 @@ static struct sl_check_segment *note_segment(struct sl_shard_check *check, uint6
     return &noted[count];
 }
 
+/* How to go on without what is bad; the caller deinits `todo`. */
+static const char *quarantine_text(const struct sl_shard_check *check, struct sl_buffer *todo)
+{
+    sl_buffer_printf(todo, "sluice fsck %s --quarantine, or restore a backup", check->store->path);
+    return text_of(todo);
+}
+
 static void unreadable(struct sl_shard_check *check, uint64_t number, uint64_t position,
                        const char *what, const char *lost)
 {
@@ -212,8 +217,10 @@ static void unreadable(struct sl_shard_check *check, uint64_t number, uint64_t p
     sl_segment_name(number, name);
     note_segment(check, number)->unreadable = true;
     check->errors++;
-    struct sl_fault fault = { name, position, what, lost, todo_quarantine };
+    struct sl_buffer todo = { 0 };
+    struct sl_fault fault = { name, position, what, lost, quarantine_text(check, &todo) };
     sl_shard_check_report(check, true, &fault);
+    sl_buffer_deinit(&todo);
 }
 
 /* ---- segments ---- */
@@ -680,10 +687,11 @@ static void report_stream(void *context, struct sl_check_stream *stream)
     check->errors++;
     if (check->quiet)
         return;
-    struct sl_buffer name = { 0 };
+    struct sl_buffer name = { 0 }, todo = { 0 };
     sl_check_stream_print(stream, &name);
     sl_tool_print("error: shard-%02u: stream %s: %s\n", check->index, text_of(&name), stream->bad);
-    sl_tool_print("  repair: %s\n", todo_quarantine);
+    sl_tool_print("  repair: %s\n", quarantine_text(check, &todo));
+    sl_buffer_deinit(&todo);
     sl_buffer_deinit(&name);
 }
 
