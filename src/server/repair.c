@@ -11,8 +11,8 @@
 enum {
     ZEROS_BYTES = 1024 * 1024, /* of one write */
     REPLACED_ROUNDS_MAX = 64,  /* of dropping segments that others replaced */
-    /* Numbers that a lost manifest may have given to streams that left no trace. */
-    IDS_MARGIN = 1 << 24,
+    /* Numbers that streams may have got of which a lost manifest or a cut log has left no trace. */
+    IDS_MARGIN = 1 << 28,
 };
 
 static enum sl_exit_code refuse(unsigned index, const char *why)
@@ -182,11 +182,11 @@ static enum sl_exit_code cut_at_end(const struct sl_store *store, struct sl_mani
                                     unsigned index, const struct sl_wal_scan *scan)
 {
     enum sl_err err = put_all_aside(store, index, scan->end.position);
-    if (err == SL_OK && manifest->durable_lsn >= scan->end.lsn) {
+    if (manifest->durable_lsn >= scan->end.lsn)
         manifest->durable_lsn = scan->end.lsn - 1;
-        manifest->sequence++;
+    manifest->sequence++;
+    if (err == SL_OK)
         err = store_manifest(store, index, manifest);
-    }
     if (err != SL_OK)
         return refuse_disk(index);
     sl_tool_print("shard %u: the log ends before LSN %" PRIu64 " now\n", index, scan->end.lsn);
@@ -198,6 +198,8 @@ static enum sl_exit_code cut(const struct sl_store *store, struct sl_manifest *m
 {
     char directory[SL_PATH_SIZE_MAX];
     struct cut where = { .lsn = lsn };
+    /* A fork in another shard may name a stream that is cut off, and must not find another one. */
+    manifest->last_id += IDS_MARGIN;
     if (lsn < manifest->mark.lsn)
         return refuse(index, "changes before the manifest's mark are in segments, not in the log");
     uint64_t lsn_max;

@@ -155,6 +155,24 @@ class Log(ToolTest):
             server.stop()
             self.sluice("fsck", self.sample)
 
+    def made(self):
+        """By name, the records in the log that made streams."""
+        records = map(json.loads, self.sluice("dump", self.sample, "--log").splitlines())
+        return {record["name"]: record for record in records if record["kind"] == "create"}
+
+    def assertUsesNoIdAgain(self, made):
+        """A fork in another shard may still name an id of one that was cut off."""
+        highest = max(record["stream_id"] for record in made.values() if record["shard"] == 0)
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        for i in range(20):
+            client.ask("PUT", f"new/{i}", BYTES, b"new")
+        server.stop()
+        ids = [record["stream_id"] for name, record in self.made().items()
+               if name.startswith("new/") and record["shard"] == 0]
+        self.assertTrue(ids)
+        self.assertGreater(min(ids), highest)
+
     def test_forks_do_not_outlive_what_the_cut_took_from_their_sources(self):
         server = self.start(None, "--wal-budget-bytes", 64 << 20)
         client = self.client(server)
@@ -163,14 +181,10 @@ class Log(ToolTest):
             client.ask("POST", f"source/{i}", BYTES, b"one")
             client.ask("PUT", f"heir/{i}", {**BYTES, "Stream-Forked-From": f"{ROOT}source/{i}"})
         server.stop()
-        made = {}
-        for line in self.sluice("dump", self.sample, "--log").splitlines():
-            record = json.loads(line)
-            if record["kind"] == "create":
-                made[record["name"]] = record["shard"], record["lsn"]
+        made = self.made()
         last = max(i for i in range(40)
-                   if (made[f"source/{i}"][0], made[f"heir/{i}"][0]) == (0, 1))
-        append = made[f"source/{last}"][1] + 1
+                   if (made[f"source/{i}"]["shard"], made[f"heir/{i}"]["shard"]) == (0, 1))
+        append = made[f"source/{last}"]["lsn"] + 1
         output = self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", append, expected=3)
         self.assertIn(f"heir/{last}", names_in(output))
         with self.assertRaisesRegex(AssertionError, "what a fork inherited is not there"):
@@ -186,6 +200,8 @@ class Log(ToolTest):
             self.assertIn(heir, (None, b"one"))
             self.assertTrue(heir is None or source == heir, i)
             self.assertTrue(heir is None or f"heir/{i}" not in removed, i)
+        server.stop()
+        self.assertUsesNoIdAgain(made)
 
     def test_a_fork_of_nothing_outlives_its_source(self):
         server = self.start(None, "--wal-budget-bytes", 64 << 20)
@@ -195,6 +211,7 @@ class Log(ToolTest):
             client.ask("PUT", f"source/{i}", BYTES, b"one")
             client.ask("PUT", f"heir/{i}", {**BYTES, **begin, "Stream-Forked-From": f"{ROOT}source/{i}"})
         server.stop()
+        made = self.made()
         self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", self.mark())
         server = self.start()
         client = self.client(server)
@@ -206,6 +223,7 @@ class Log(ToolTest):
             client.ask("PUT", f"source/{i}", BYTES, b"two")
         server.stop()
         self.assertServes(self.sample, {f"source/{i}": b"two" for i in left}, [f"heir/{i}" for i in left])
+        self.assertUsesNoIdAgain(made)
 
 
 class Segments(ToolTest):
