@@ -148,9 +148,9 @@ static void on_watch(h2o_socket_t *sock, const char *err)
     SL_ASSERT(connection->watched);
     SL_ASSERT(exchange != NULL);
     sl_connection_unwatch(connection); /* the poll would report the same again and again */
-    sock->bytes_read = 0;              /* until h2o reads what has come */
+    connection->has_next = !is_at_end(connection);
     /* Who closes one side after an ordinary request may still wait for the answer. */
-    if (exchange->query.live == SL_LIVE_NONE || !is_at_end(connection))
+    if (connection->has_next || exchange->query.live == SL_LIVE_NONE)
         return;
     sl_exchange_hold(exchange);
     sl_live_gone(exchange->acceptor->live, exchange);
@@ -162,8 +162,9 @@ void sl_connection_watch(struct sl_connection *connection)
 {
     SL_ASSERT(!connection->watched);
     SL_ASSERT(connection->exchange != NULL);
-    if (connection->sock->bytes_read == 0)
-        return; /* the next request lies there: the poll would report it for every one before it */
+    /* h2o sets bytes_read when it reads, and to 0 when it only tells us that there is something. */
+    if (connection->has_next && connection->sock->bytes_read == 0)
+        return; /* the poll would report it for every request that comes before it */
     connection->watched = true;
     h2o_socket_dont_read(connection->sock, 1);
     h2o_socket_read_start(connection->sock, on_watch);
@@ -305,7 +306,7 @@ static uint64_t upload_budget(const struct sl_acceptor *acceptor)
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
-    return acceptor->look_left >= acceptor->connection_count && acceptor->sending == 0 &&
+    return !acceptor->looking && acceptor->sending == 0 &&
            acceptor->uploads <= upload_budget(acceptor) && sl_h2o_take_growth() == 0;
 }
 
@@ -318,8 +319,9 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
     uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1;
 
-    if (acceptor->look_left > acceptor->connection_count)
+    if (!acceptor->looking || acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
+    acceptor->looking = true;
     while (part-- > 0 && acceptor->look_left > 0) {
         struct sl_connection *connection = acceptor->connections[--acceptor->look_left];
         acceptor->uploads_seen += upload_size(connection);
@@ -331,7 +333,7 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
         keep_to_budget(acceptor, budget);
     acceptor->uploads = acceptor->uploads_seen;
     acceptor->uploads_seen = 0;
-    acceptor->look_left = acceptor->connection_count;
+    acceptor->looking = false;
     return true;
 }
 

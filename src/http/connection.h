@@ -34,6 +34,7 @@ struct sl_connection {
     struct sl_exchange *exchange; /* borrowed: the request that is being answered, or NULL */
     unsigned index;               /* in acceptor->connections */
     bool watched;                 /* in the poll, not read from */
+    bool has_next;                /* until h2o reads: the poll has shown bytes of a next request */
     bool cut;                     /* shut down by us; h2o will close it soon */
     int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
     struct sl_alarm linger_alarm; /* ends the lingering */

@@ -45,6 +45,18 @@ class Gone(WireTest):
         self.assertNoReaders()
         self.assertStatus(self.get(), 404)
 
+    def test_readers_that_leave_before_their_turn_are_noticed(self):
+        """The poll tells of their end while the requests before are answered."""
+        self.create()
+        for live in ("long-poll", "sse"):
+            for _ in range(20):
+                connection = self.connect()
+                connection.send(encode_request("GET", self.path) * 5 +
+                                encode_request("GET", f"{self.path}?offset=now&live={live}"))
+                connection.close()
+        wait_until(lambda: self.metric("sluice_connections_open") <= 1)
+        self.assertNoReaders()
+
     def test_a_next_request_behind_a_waiting_one_is_answered_after_it(self):
         self.create()
         reader = self.parked("?offset=-1&live=long-poll")
