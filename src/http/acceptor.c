@@ -108,7 +108,7 @@ static void on_accept_alarm(struct sl_alarm *alarm)
 
 /*
  * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
- * Thousands of idle ones cost nothing.
+ * Thousands of idle ones cost little.
  */
 static void on_housekeeping(struct sl_alarm *alarm)
 {

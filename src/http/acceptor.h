@@ -92,17 +92,18 @@ struct sl_acceptor {
     struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
     struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
     bool looking;                              /* at connections: some had their turn */
-    unsigned look_left;                        /* connections below are still to be looked at */
-    uint64_t uploads_seen;                     /* bytes of uploads, of those that were */
-    uint64_t uploads;                          /* the same at the end of the last whole look */
-    unsigned sending;                          /* exchanges whose client has bytes to take */
-    uint64_t drain_deadline_ms;                /* running clock: then everything is cut */
-    struct sl_link spare_exchanges;            /* owned: of struct sl_exchange, to be used again */
-    unsigned spare_exchange_count;             /* of `spare_exchanges` */
-    struct sl_connection **connections;        /* owned: all of them, in no order */
-    unsigned connection_count;                 /* of `connections` */
-    unsigned connection_capacity;              /* entries of `connections` */
-    unsigned connections_max;                  /* this acceptor's share */
+    uint64_t next_look_ms;              /* running clock: the latest begin of the next look */
+    unsigned look_left;                 /* connections below are still to be looked at */
+    uint64_t uploads_seen;              /* bytes of uploads, of those that were */
+    uint64_t uploads;                   /* the same at the end of the last whole look */
+    unsigned sending;                   /* exchanges whose client has bytes to take */
+    uint64_t drain_deadline_ms;         /* running clock: then everything is cut */
+    struct sl_link spare_exchanges;     /* owned: of struct sl_exchange, to be used again */
+    unsigned spare_exchange_count;      /* of `spare_exchanges` */
+    struct sl_connection **connections; /* owned: all of them, in no order */
+    unsigned connection_count;          /* of `connections` */
+    unsigned connection_capacity;       /* entries of `connections` */
+    unsigned connections_max;           /* this acceptor's share */
 };
 
 /*

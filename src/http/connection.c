@@ -206,6 +206,21 @@ static uint64_t acked_bytes(struct sl_connection *connection)
     return info.tcpi_bytes_acked;
 }
 
+/* h2o waits without limit for a client to take what it answers itself. */
+static void check_refusal(struct sl_connection *connection, uint64_t now_ms, uint64_t timeout_ms)
+{
+    bool writing = connection->exchange == NULL && h2o_socket_is_writing(connection->sock);
+
+    if (!writing || connection->cut) {
+        connection->refused_ms = 0;
+    } else if (connection->refused_ms == 0) {
+        connection->refused_ms = now_ms;
+    } else if (now_ms - connection->refused_ms >= timeout_ms) {
+        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
+        cut_stalled(connection);
+    }
+}
+
 /*
  * Cuts the connection when its client took nothing of an answer for the stall timeout. What a look
  * finds taken may have been taken right after the look before, and counts from then: when the
@@ -217,6 +232,8 @@ static void check_stall(struct sl_connection *connection)
     uint64_t now_ms = connection->acceptor->now_ms;
     uint64_t timeout_ms = connection->acceptor->options->stall_timeout_ms;
     uint64_t look_ms = timeout_ms / STALL_LOOKS_MIN;
+
+    check_refusal(connection, now_ms, timeout_ms);
 
     if (look_ms > STALL_LOOK_MS)
         look_ms = STALL_LOOK_MS;
@@ -306,8 +323,9 @@ static uint64_t upload_budget(const struct sl_acceptor *acceptor)
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
-    return !acceptor->looking && acceptor->sending == 0 &&
-           acceptor->uploads <= upload_budget(acceptor) && sl_h2o_take_growth() == 0;
+    return !acceptor->looking && acceptor->now_ms < acceptor->next_look_ms &&
+           acceptor->sending == 0 && acceptor->uploads <= upload_budget(acceptor) &&
+           sl_h2o_take_growth() == 0;
 }
 
 /*
@@ -319,6 +337,8 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
     uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1;
 
+    if (!acceptor->looking)
+        acceptor->next_look_ms = acceptor->now_ms + STALL_LOOK_MS;
     if (!acceptor->looking || acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
     acceptor->looking = true;

@@ -38,6 +38,8 @@ struct sl_connection {
     bool cut;                     /* shut down by us; h2o will close it soon */
     int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
     struct sl_alarm linger_alarm; /* ends the lingering */
+    uint64_t refused_ms;          /* running clock: since then h2o has an answer of its own to
+                                     write; 0: it has not */
 };
 
 /* A connection for this accepted socket; it frees itself when h2o closes the socket. */
@@ -75,7 +77,8 @@ void sl_connection_cut(struct sl_connection *connection);
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 
 /*
- * No look is under way, and none would find anything: no client has bytes to take, and the uploads
+ * No look is under way, and one would find nothing but answers of h2o's own that are not taken, for
+ * which there is a look every second: no client has bytes of an exchange to take, and the uploads
  * that fitted have not grown.
  */
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor);
