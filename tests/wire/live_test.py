@@ -150,6 +150,27 @@ class Slow(WireTest):
         cut = self.metric("sluice_stalled_readers_cut_total")
         wait_until(lambda: self.metric("sluice_stalled_readers_cut_total") == cut + 8)
 
+    def test_client_that_does_not_take_a_refusal_is_cut(self):
+        """Answers that nobody reads fill the kernel, so what h2o itself refuses then is not out."""
+        missing, head = (encode_request(method, self.path) for method in ("GET", "HEAD"))
+        too_large = encode_request("POST", self.path, {"Content-Length": "999999999999"})
+        answers = r'sluice_requests_total{operation="read",status="404"}'
+        self.assertStatus(self.get(), 404)
+        self.connect(receive_buffer=2304).send(missing * 1000)
+        fit = 0
+        while fit == 0 or self.metric(answers) - 1 > fit:
+            fit = int(self.metric(answers)) - 1
+            time.sleep(0.3)
+        wait_until(lambda: self.metric("sluice_connections_open") <= 1)
+        cut = self.metric("sluice_stalled_readers_cut_total")
+        for full in range(max(fit - 6, 0), fit + 1):
+            for more in range(7):
+                connection = self.connect(receive_buffer=2304)
+                connection.send(missing * full + head * more + too_large)
+        # Where the refusal is out the connection lingers for 30 s.
+        wait_until(lambda: self.metric("sluice_connections_open") <= 1, timeout_s=40)
+        self.assertGreater(self.metric("sluice_stalled_readers_cut_total"), cut)
+
     def test_reader_that_reads_slowly_is_not_cut(self):
         self.create(BYTES)
         self.append(b"x" * (3 << 20), BYTES)
