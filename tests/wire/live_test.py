@@ -156,13 +156,16 @@ class Slow(WireTest):
         too_large = encode_request("POST", self.path, {"Content-Length": "999999999999"})
         answers = r'sluice_requests_total{operation="read",status="404"}'
         self.assertStatus(self.get(), 404)
-        self.connect(receive_buffer=2304).send(missing * 1000)
-        fit = 0
-        while fit == 0 or self.metric(answers) - 1 > fit:
-            fit = int(self.metric(answers)) - 1
-            time.sleep(0.3)
-        wait_until(lambda: self.metric("sluice_connections_open") <= 1)
         cut = self.metric("sluice_stalled_readers_cut_total")
+        self.connect(receive_buffer=2304).send(missing * 1000)
+        seen = []  # the last one may be of after the cut
+
+        def is_cut():
+            seen.append(int(self.metric(answers)) - 1)
+            return self.metric("sluice_stalled_readers_cut_total") > cut
+
+        wait_until(is_cut)
+        cut, fit = cut + 1, seen[-2]
         for full in range(max(fit - 6, 0), fit + 1):
             for more in range(7):
                 connection = self.connect(receive_buffer=2304)
