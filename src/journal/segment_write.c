@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "journal/encoding_internal.h"
@@ -93,7 +95,9 @@ enum sl_err sl_segment_writer_open(const struct sl_vfs *vfs, const char *directo
     *writer = NULL;
     if (!path_of(directory, number, true, path))
         return SL_ERR_STORAGE_FAILED;
-    int error_number = vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE, &file);
+    int error_number = vfs->unlink(vfs, path); /* what a crash has left there does not count */
+    if (error_number == 0 || error_number == ENOENT)
+        error_number = vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE, &file);
     if (error_number != 0)
         return sli_disk_err(error_number);
     struct sl_segment_writer *opened = sl_memory_alloc(sizeof(*opened));

@@ -366,6 +366,20 @@ static void lose_forks(struct quarantine *quarantine)
     } while (quarantine->changed);
 }
 
+/* Behind every segment that is there: one that no manifest names is kept, too. */
+static enum sl_err pass_segments(struct shard_repair *repair, const char *directory)
+{
+    struct sl_buffer segments = { 0 }, log_files = { 0 };
+    enum sl_err err = sl_inspect_list(repair->store->vfs, directory, &segments, &log_files);
+    const uint64_t *numbers = (const void *)segments.data;
+    size_t count = segments.size / sizeof(*numbers);
+    if (count > 0 && numbers[count - 1] >= repair->manifest.next_segment)
+        repair->manifest.next_segment = numbers[count - 1] + 1;
+    sl_buffer_deinit(&segments);
+    sl_buffer_deinit(&log_files);
+    return err;
+}
+
 struct burial {
     struct sl_segment_batch *batch;
     uint64_t lsn;
@@ -387,6 +401,7 @@ static enum sl_err bury(struct shard_repair *repair, struct sl_segment **added)
 {
     struct burial burial = { sl_segment_batch_create(), repair->second.scan.end.lsn - 1 };
     struct sl_segment_writer *writer = NULL;
+    const struct sl_vfs *vfs = repair->store->vfs;
     char directory[SL_PATH_SIZE_MAX];
     enum sl_err err = SL_OK;
     if (burial.lsn == 0)
@@ -394,8 +409,10 @@ static enum sl_err bury(struct shard_repair *repair, struct sl_segment **added)
     sl_shard_check_walk(&repair->second, add_tombstone, &burial);
     sl_store_shard_path(repair->store, repair->index, directory);
     if (burial.batch->tombstones.size > 0) {
-        err = sl_segment_writer_open(repair->store->vfs, directory, repair->manifest.next_segment,
-                                     repair->manifest.log_id, &writer);
+        err = pass_segments(repair, directory);
+        if (err == SL_OK)
+            err = sl_segment_writer_open(vfs, directory, repair->manifest.next_segment,
+                                         repair->manifest.log_id, &writer);
         if (err == SL_OK)
             err = sl_segment_writer_add(writer, burial.batch);
         if (err == SL_OK)

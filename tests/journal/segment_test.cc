@@ -366,7 +366,7 @@ TEST_F(Segment, LeavesNothingBehindWhenACallFails)
             sl_err err = Write({ &one, &two }, 5);
             if (err == SL_OK)
                 break;
-            EXPECT_EQ(err == SL_ERR_DISK_FULL, error == ENOSPC && n < 10) << n;
+            EXPECT_EQ(err == SL_ERR_DISK_FULL, error == ENOSPC && n < 11) << n;
             EXPECT_EQ(disk_.Files(), Strings{}) << n;
         }
         EXPECT_GT(n, 7u);

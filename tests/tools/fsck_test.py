@@ -14,6 +14,7 @@ class Check(ToolTest):
         output = self.sluice("fsck", self.sample)
         self.assertEqual(len(re.findall(r"^shard \d: .* 0 errors$", output, re.M)), 2)
         self.assertNotIn("error:", output)
+        self.assertTrue(output.endswith("\nno errors\n"))
 
     def test_changes_nothing(self):
         before = {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()}
@@ -91,6 +92,7 @@ class Log(ToolTest):
         output = self.sluice("fsck", self.sample, expected=2)
         self.assertIn("nothing that was acknowledged", output)
         self.assertIn("4096 torn bytes", output)
+        self.assertTrue(output.endswith("\nno errors; the next start mends the torn end of the log\n"))
         self.assertServes(self.sample)
         self.sluice("fsck", self.sample)
 
@@ -235,6 +237,7 @@ class Segments(ToolTest):
         lost = names_in(output)
         self.assertEqual(len(lost), 1)
         self.assertRegex(output, r"lost: bytes 0 to \d+ of stream")
+        self.assertTrue(output.endswith("\nerrors: see above\n"))
         # It stays, and nothing but these bytes is missing.
         output = self.sluice("fsck", self.sample, "--quarantine", expected=3)
         self.assertTrue(segment.exists())
@@ -309,6 +312,26 @@ class Segments(ToolTest):
         for segment in self.segments():
             self.flip(segment, -1)
         self.quarantine(segment)
+
+    def test_quarantine_keeps_what_a_crash_left_of_a_flush(self):
+        """Neither half a segment nor one that the manifest does not name yet is in its way."""
+        segment = self.segments(0)[-1]
+        number = int(segment.name[4:], 16)
+        unnamed = [segment.with_name(f"seg-{number + n:016x}") for n in range(1, 4)]
+        half = [segment.with_name(f"seg-{number + n:016x}.tmp") for n in range(1, 7)]
+        for path in unnamed + half:
+            path.write_bytes(segment.read_bytes())
+        left = segment.read_bytes()
+        self.flip(segment, -30)
+        removed = names_in(self.sluice("fsck", self.sample, "--quarantine"))
+        self.assertTrue(removed)
+        for path in unnamed:
+            self.assertEqual(path.read_bytes(), left)
+        server = self.start()
+        client = self.client(server)
+        for name in removed:
+            client.ask("HEAD", name, expected=(404,))
+        server.stop()
 
     def test_does_not_quarantine_what_is_well(self):
         before = {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()}
