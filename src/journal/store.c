@@ -68,7 +68,7 @@ static enum sl_err refuse_disk(const char *path, int error, const char *reason)
 {
     if (is_mistake(error))
         return refuse(path, SL_ERR_DATA_DIRECTORY, error, reason,
-                      "name a directory that can be written, in one that is there");
+                      "check its name, and who may use it");
     return refuse(path, sli_disk_err(error), error, reason,
                   "check the disk, the free space and who owns the directory");
 }

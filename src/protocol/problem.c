@@ -45,7 +45,8 @@
       "Send Producer-Id (1 to 256 bytes), Producer-Epoch and Producer-Seq (0 to 2^53 - 1) "        \
       "together and once each, or none of them.")                                                  \
     X(TOO_MANY_PRODUCERS, 429, true, "Too many producers",                                         \
-      "Reuse a Producer-Id that the stream knows, or use another stream.")                         \
+      "Reuse a Producer-Id that the stream knows, or use another stream. The limit is "            \
+      "--producers-per-stream-max of the server.")                                                 \
     X(INVALID_OFFSET, 400, false, "Invalid offset",                                                \
       "Send offset once, as -1, now, or a Stream-Next-Offset of this stream; live reads need "     \
       "one.")                                                                                      \
@@ -101,13 +102,16 @@
     X(ALREADY_CLAIMED, 409, false, "Subscription claimed", "Wait for the next wake event.")        \
     X(NO_PENDING_WORK, 409, false, "Nothing to be done", "Wait for the next wake event.")          \
     X(TOO_MANY_SUBSCRIPTIONS, 429, true, "Too many subscriptions",                                 \
-      "Delete subscriptions that are not needed, or try again later.")                             \
+      "Delete subscriptions that are not needed, or try again later. The limit is "                \
+      "--subscriptions-max of the server.")                                                        \
     X(TOO_MANY_LINKS, 429, true, "Too many links",                                                 \
-      "Use patterns that match fewer streams, or delete subscriptions that are not needed.")       \
+      "Use patterns that match fewer streams, or delete subscriptions that are not needed. The "   \
+      "limit is --subscription-links-max of the server.")                                          \
     X(TOO_MANY_STREAMS, 429, true, "Too many streams",                                             \
-      "Delete streams that are not needed, or try again later.")                                   \
+      "Delete streams that are not needed, or subscriptions, each of which is kept in one, or "    \
+      "try again later. The limit is --streams-max of the server.")                                \
     X(TOO_MANY_READERS, 429, true, "Too many live readers",                                        \
-      "Try again later, or read without live.")                                                    \
+      "Try again later, or read without live. The limit is --live-readers-max of the server.")     \
     X(MEMORY_LIMIT_EXCEEDED, 503, true, "Memory budget used up",                                   \
       "Nothing was changed. Try again later, or delete streams that are not needed.")              \
     X(STORAGE_FAILED, 503, false, "Disk failed",                                                   \

@@ -275,6 +275,16 @@ static void check_all(struct fsck *fsck)
     check_forks(fsck);
 }
 
+static void tell_outcome(enum sl_exit_code code)
+{
+    if (code == SL_EXIT_CLEAN)
+        sl_tool_print("no errors\n");
+    else if (code == SL_EXIT_TORN)
+        sl_tool_print("no errors; the next start mends the torn end of the log\n");
+    else
+        sl_tool_print("errors: see above\n");
+}
+
 static void forget(struct fsck *fsck)
 {
     for (unsigned i = 0; i < fsck->store->shards; i++) {
@@ -314,6 +324,7 @@ static enum sl_exit_code repair(struct fsck *fsck)
         return sl_repair_cut(fsck->store, (unsigned)fsck->shard, fsck->cut_at);
     if (fsck->rebuilds)
         return rebuild(fsck);
+    sl_tool_print("before the repair:\n");
     check_all(fsck);
     enum sl_exit_code code = quarantine(fsck);
     forget(fsck);
@@ -353,10 +364,13 @@ static enum sl_exit_code run(struct fsck *fsck)
     if (repairs(fsck)) {
         code = repair(fsck);
         fsck->has_shard = false; /* forks in other shards may have lost what they inherit */
+        if (code == SL_EXIT_CLEAN)
+            sl_tool_print("after the repair:\n");
     }
     if (code == SL_EXIT_CLEAN) {
         check_all(fsck);
         code = fsck->code;
+        tell_outcome(code);
     }
     forget(fsck);
     sl_memory_free(fsck->manifests);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -68,7 +69,9 @@ static void fill_in(struct sl_server_options *options)
     if (options->http.upload_budget_bytes / options->http.acceptors <
         2 * options->http.body_size_max)
         sl_log(SL_LOG_WARN, "server", "upload_budget_small",
-               "reason=\"no acceptor can take a body of max-body-bytes\"");
+               "reason=\"no acceptor can take a body of max-body-bytes\" "
+               "todo=\"raise --upload-budget-bytes to %" PRIu64 ", or lower --max-body-bytes\"",
+               2 * options->http.body_size_max * options->http.acceptors);
 }
 
 /* As many descriptors as the kernel lets us have; no more connections than that. */

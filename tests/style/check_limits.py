@@ -17,7 +17,7 @@ CONSTANTS = {
     "wait of a request for a busy shard": "SL_OVERLOAD_AGE_MS",
     "messages in a JSON request": "SL_MESSAGES_PER_REQUEST_MAX",
     "depth of JSON": "SL_JSON_DEPTH_MAX",
-    "ancestors of a fork": "SL_FORK_DEPTH_MAX",
+    "ancestors of a fork whose bytes it has": "SL_FORK_DEPTH_MAX",
     "stream name, percent-encoded": "SL_NAME_SIZE_MAX",
     "request target": "SL_TARGET_SIZE_MAX",
     "request headers": "SL_HEADERS_MAX",
