@@ -366,9 +366,12 @@ def mixed(p):
         for mode in ("memory", "durable")
         for case, load in (("alone", writers), ("readers", f"{writers} {readers}"),
                            ("all", f"{writers} {readers} {live}")))
+    # What one more load costs beside the first even where nothing is behind it.
+    bare = tuple(Variant("h2o", "bare", load, case)
+                 for case, load in (("alone", writers), ("readers", f"{writers} {readers}")))
     yield Scenario(
         "mixed", "5,000 appends/s alone, with 1,000 catch-up readers (5,000/s), and with live "
-        "readers", variants,
+        "readers", variants + bare,
         tuple(Bar(f"p99 of appends with catch-up readers over alone, {mode}", "p99_us",
                   f"sluice-{mode}/readers", f"sluice-{mode}/alone", at_most=1.1)
               for mode in ("memory", "durable")),
