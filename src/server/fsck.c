@@ -205,18 +205,24 @@ struct fork_check {
     unsigned index;
 };
 
-static const struct sl_check_stream *find_stream(const void *context, uint32_t shard, uint64_t id)
+static bool own_bytes(const void *context, uint32_t shard, uint64_t id, uint64_t *base,
+                      uint64_t *end)
 {
     const struct fsck *fsck = context;
     const struct sl_check_stream *found =
         shard < fsck->store->shards ? sl_shard_check_find(&fsck->checks[shard], id) : NULL;
-    return found != NULL && found->exists ? found : NULL;
+    if (found == NULL || !found->exists)
+        return false;
+    *base = found->base;
+    *end = found->end;
+    return true;
 }
 
 static void check_fork(void *context, struct sl_check_stream *stream)
 {
     const struct fork_check *fork = context;
-    if (!stream->exists || sl_check_stream_is_whole(stream, find_stream, fork->fsck))
+    if (!stream->exists || sl_lineage_is_whole(stream->lineage, stream->source_shard,
+                                               stream->source_id, own_bytes, fork->fsck))
         return;
     struct sl_buffer name = { 0 };
     sl_check_stream_print(stream, &name);

@@ -337,19 +337,25 @@ static void compare(void *context, struct sl_check_stream *known)
     lose(repair, left, "a lost segment had a part of it");
 }
 
-static const struct sl_check_stream *find_left(const void *context, uint32_t shard, uint64_t id)
+static bool own_bytes_left(const void *context, uint32_t shard, uint64_t id, uint64_t *base,
+                           uint64_t *end)
 {
     const struct quarantine *quarantine = context;
     const struct sl_check_stream *found =
         shard < quarantine->shards ? sl_shard_check_find(&quarantine->all[shard].second, id) : NULL;
-    return found != NULL && found->exists && !found->is_lost ? found : NULL;
+    if (found == NULL || !found->exists || found->is_lost)
+        return false;
+    *base = found->base;
+    *end = found->end;
+    return true;
 }
 
 static void lose_fork(void *context, struct sl_check_stream *stream)
 {
     struct quarantine *quarantine = context;
     if (!stream->exists || stream->is_lost ||
-        sl_check_stream_is_whole(stream, find_left, quarantine))
+        sl_lineage_is_whole(stream->lineage, stream->source_shard, stream->source_id,
+                            own_bytes_left, quarantine))
         return;
     lose(&quarantine->all[quarantine->index], stream, "it inherits what is not there any more");
     quarantine->changed = true;

@@ -140,23 +140,6 @@ void sl_shard_check_walk(const struct sl_shard_check *check,
     } while (cursor != 0);
 }
 
-bool sl_check_stream_is_whole(const struct sl_check_stream *stream,
-                              const struct sl_check_stream *(*find)(const void *context,
-                                                                    uint32_t shard, uint64_t id),
-                              const void *context)
-{
-    const struct sl_lineage *lineage = stream->lineage;
-    if (lineage == NULL)
-        return true;
-    for (uint32_t i = 0; i < lineage->count; i++) {
-        const struct sl_check_stream *found =
-            find(context, lineage->ancestors[i].shard, lineage->ancestors[i].stream_id);
-        if (found == NULL || !sl_lineage_is_given(lineage, i, found->base, found->end))
-            return false;
-    }
-    return find(context, stream->source_shard, stream->source_id) != NULL;
-}
-
 /* ---- output ---- */
 
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out)

@@ -93,14 +93,6 @@ struct sl_check_stream *sl_shard_check_find(const struct sl_shard_check *check, 
 struct sl_check_stream *sl_shard_check_add(struct sl_shard_check *check, uint64_t id);
 /* The stream's name in quotes, or its id if the name is not known, for a line of output. */
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out);
-/*
- * Whether all that a stream inherits is there; `find` gives a stream by its shard, which may be one
- * that is not there, and its id: NULL, if a start would not find it.
- */
-bool sl_check_stream_is_whole(const struct sl_check_stream *stream,
-                              const struct sl_check_stream *(*find)(const void *context,
-                                                                    uint32_t shard, uint64_t id),
-                              const void *context);
 /* Calls `each` for every id that was seen. */
 void sl_shard_check_walk(const struct sl_shard_check *check,
                          void (*each)(void *context, struct sl_check_stream *stream),

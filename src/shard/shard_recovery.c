@@ -552,28 +552,34 @@ enum sl_err sl_shard_recover(struct sl_shard *shard)
 
 /* ---- references between shards ---- */
 
-static struct sl_stream *find_on(struct sl_shard *shard, uint32_t owner, uint64_t id)
+static struct sl_stream *find_on(const struct sl_shard *shard, uint32_t owner, uint64_t id)
     SL_RUNS_ON(sl_role_shard)
 {
     return owner < shard->setup.route->shards ? sli_shard_by_id(shard->setup.peers[owner], id)
                                               : NULL;
 }
 
-/* Whether all that it inherits is there. */
-static bool is_whole(struct sl_shard *shard, const struct sl_origin *origin)
+static bool own_bytes(const void *context, uint32_t owner, uint64_t id, uint64_t *base,
+                      uint64_t *end)
+{
+    const struct sl_shard *shard = context;
+    sl_thread_assert_shard(shard->setup.index);
+    const struct sl_stream *found = find_on(shard, owner, id);
+    if (found == NULL)
+        return false;
+    *base = found->log.base;
+    *end = sl_log_end(&found->log);
+    return true;
+}
+
+static void log_fork(const struct sl_shard *shard, const struct sl_stream *fork)
     SL_RUNS_ON(sl_role_shard)
 {
-    const struct sl_lineage *lineage = origin->lineage;
-    if (lineage == NULL)
-        return true;
-    for (uint32_t i = 0; i < lineage->count; i++) {
-        const struct sl_stream *found =
-            find_on(shard, lineage->ancestors[i].shard, lineage->ancestors[i].stream_id);
-        if (found == NULL ||
-            !sl_lineage_is_given(lineage, i, found->log.base, sl_log_end(&found->log)))
-            return false;
-    }
-    return find_on(shard, origin->source_shard, origin->source_id) != NULL;
+    sl_log(SL_LOG_ERROR, "recovery", "streams_disagree",
+           "shard=%u stream_id=%llu source_shard=%u source_id=%llu what=\"what a fork inherited is "
+           "not there\"",
+           shard->setup.index, (unsigned long long)fork->id, fork->origin->source_shard,
+           (unsigned long long)fork->origin->source_id);
 }
 
 static void pin_source(struct sl_shard *shard, struct sl_origin *origin) SL_RUNS_ON(sl_role_shard)
@@ -599,10 +605,12 @@ enum sl_err sl_shard_pin_sources(struct sl_shard *shard)
         struct sl_table_node *node = sl_table_at(&shard->by_id, i);
         for (; node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
-            if (stream->origin == NULL)
+            const struct sl_origin *origin = stream->origin;
+            if (origin == NULL)
                 continue;
-            if (!is_whole(shard, stream->origin)) {
-                log_senseless(shard, "what a fork inherited is not there");
+            if (!sl_lineage_is_whole(origin->lineage, origin->source_shard, origin->source_id,
+                                     own_bytes, shard)) {
+                log_fork(shard, stream);
                 return SL_ERR_DATA_CORRUPT;
             }
             pin_source(shard, stream->origin);

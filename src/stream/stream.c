@@ -394,11 +394,23 @@ const struct sl_ancestor *sl_lineage_find(const struct sl_lineage *lineage, uint
     return &lineage->ancestors[low];
 }
 
-bool sl_lineage_is_given(const struct sl_lineage *lineage, uint32_t number, uint64_t base,
-                         uint64_t end)
+bool sl_lineage_is_whole(const struct sl_lineage *lineage, uint32_t source_shard,
+                         uint64_t source_id,
+                         bool (*own)(const void *context, uint32_t shard, uint64_t stream_id,
+                                     uint64_t *base, uint64_t *end),
+                         const void *context)
 {
-    uint64_t from = number + 1 < lineage->count ? lineage->ancestors[number + 1].up_to : 0;
-    return base <= from && lineage->ancestors[number].up_to <= end;
+    uint64_t base, end;
+    if (lineage == NULL)
+        return true;
+    for (uint32_t i = 0; i < lineage->count; i++) {
+        const struct sl_ancestor *ancestor = &lineage->ancestors[i];
+        uint64_t from = i + 1 < lineage->count ? lineage->ancestors[i + 1].up_to : 0;
+        if (!own(context, ancestor->shard, ancestor->stream_id, &base, &end) || base > from ||
+            end < ancestor->up_to)
+            return false;
+    }
+    return own(context, source_shard, source_id, &base, &end);
 }
 
 static int64_t remaining_ms(const struct sl_stream *stream, const struct sl_now *now)

@@ -250,9 +250,16 @@ struct sl_lineage *sl_stream_lineage_at(const struct sl_stream *stream, uint32_t
 void sl_lineage_cut(struct sl_lineage **lineage, uint64_t position);
 /* The ancestor that has the byte at `position`, which is below log.base. */
 const struct sl_ancestor *sl_lineage_find(const struct sl_lineage *lineage, uint64_t position);
-/* Whether a stream whose own bytes are [base, end) has what the ancestor of this number gives. */
-bool sl_lineage_is_given(const struct sl_lineage *lineage, uint32_t number, uint64_t base,
-                         uint64_t end);
+/*
+ * Whether all that a fork inherits is there, and then its source too, which holds a reference for
+ * it; nothing is needed where nothing is inherited (NULL). `own` gives the bytes [base, end) that a
+ * stream has itself; false: there is no such stream, or no such shard.
+ */
+bool sl_lineage_is_whole(const struct sl_lineage *lineage, uint32_t source_shard,
+                         uint64_t source_id,
+                         bool (*own)(const void *context, uint32_t shard, uint64_t stream_id,
+                                     uint64_t *base, uint64_t *end),
+                         const void *context);
 
 /* Fills `view` as of this tail and closed flag. */
 void sl_stream_view(const struct sl_stream *stream, uint64_t tail, bool closed,

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <map>
 #include <memory>
 
 namespace
@@ -991,19 +992,40 @@ TEST_F(Lineage, CutAtOrBeyondItsEndChangesNothing)
     }
 }
 
-TEST_F(Lineage, IsGivenByWhoHasAllOfItsPart)
+TEST_F(Lineage, IsWholeWhenEveryAncestorHasItsPartAndTheSourceIsThere)
 {
     Member first = MakeFork(nullptr, 0, 10), second = MakeFork(&first, 8, 4);
     Member third = MakeFork(&second, 11, 0); /* [8, 11) of the second, [0, 8) of the first */
     const sl_lineage *lineage = third.stream->origin->lineage;
     ASSERT_EQ(lineage->count, 2u);
-    EXPECT_TRUE(sl_lineage_is_given(lineage, 0, 8, 11));
-    EXPECT_TRUE(sl_lineage_is_given(lineage, 0, 7, 12));
-    EXPECT_FALSE(sl_lineage_is_given(lineage, 0, 9, 11));
-    EXPECT_FALSE(sl_lineage_is_given(lineage, 0, 8, 10));
-    EXPECT_TRUE(sl_lineage_is_given(lineage, 1, 0, 8));
-    EXPECT_FALSE(sl_lineage_is_given(lineage, 1, 1, 8));
-    EXPECT_FALSE(sl_lineage_is_given(lineage, 1, 0, 7));
+    using Streams = std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>>;
+    const auto own = [](const void *context, uint32_t shard, uint64_t id, uint64_t *base,
+                        uint64_t *end) {
+        const auto &streams = *static_cast<const Streams *>(context);
+        const auto found = streams.find({ shard, id });
+        if (found == streams.end())
+            return false;
+        *base = found->second.first;
+        *end = found->second.second;
+        return true;
+    };
+    const std::pair<uint32_t, uint64_t> near{ lineage->ancestors[0].shard,
+                                              lineage->ancestors[0].stream_id };
+    const std::pair<uint32_t, uint64_t> far{ lineage->ancestors[1].shard,
+                                             lineage->ancestors[1].stream_id };
+    const std::pair<uint32_t, uint64_t> source{ 77, 4711 };
+    const auto is_whole = [&](const Streams &streams) {
+        return sl_lineage_is_whole(lineage, source.first, source.second, own, &streams);
+    };
+    EXPECT_TRUE(is_whole({ { near, { 8, 11 } }, { far, { 0, 8 } }, { source, { 5, 5 } } }));
+    EXPECT_TRUE(is_whole({ { near, { 7, 12 } }, { far, { 0, 9 } }, { source, { 0, 1 } } }));
+    EXPECT_FALSE(is_whole({ { near, { 9, 11 } }, { far, { 0, 8 } }, { source, { 5, 5 } } }));
+    EXPECT_FALSE(is_whole({ { near, { 8, 10 } }, { far, { 0, 8 } }, { source, { 5, 5 } } }));
+    EXPECT_FALSE(is_whole({ { near, { 8, 11 } }, { far, { 1, 8 } }, { source, { 5, 5 } } }));
+    EXPECT_FALSE(is_whole({ { near, { 8, 11 } }, { far, { 0, 7 } }, { source, { 5, 5 } } }));
+    EXPECT_FALSE(is_whole({ { near, { 8, 11 } }, { far, { 0, 8 } } }));
+    EXPECT_FALSE(is_whole({ { far, { 0, 8 } }, { source, { 5, 5 } } }));
+    EXPECT_TRUE(sl_lineage_is_whole(nullptr, source.first, source.second, own, &near));
 }
 
 TEST_F(Lineage, AsDeepAsForksMayBe)
