@@ -97,6 +97,12 @@ static void recover(void *argument)
     recovery->err = sl_shard_recover(recovery->shard);
 }
 
+static void open_log(void *argument)
+{
+    struct recovery *recovery = argument;
+    recovery->err = sl_shard_open_log(recovery->shard);
+}
+
 static void pin_sources(void *argument)
 {
     struct recovery *recovery = argument;
@@ -114,25 +120,37 @@ static void run_alone(struct recovery *recovery, void (*run)(void *argument))
     sl_thread_join(&recovery->thread);
 }
 
-/* All shards read their data at the same time; what concerns several of them comes afterwards. */
-static enum sl_err recover_shards(struct sl_engine *engine)
+static enum sl_err run_together(struct recovery *recoveries, unsigned count,
+                                void (*run)(void *argument))
 {
-    struct recovery recoveries[SL_SHARDS_MAX];
     enum sl_err err = SL_OK;
-    unsigned shards = engine->route.shards;
-    for (unsigned i = 0; i < shards; i++) {
-        recoveries[i] = (struct recovery){ .shard = engine->shards[i] };
-        recoveries[i].thread = sl_thread_start("recovery", recover, &recoveries[i]);
-    }
-    for (unsigned i = 0; i < shards; i++) {
+    for (unsigned i = 0; i < count; i++)
+        recoveries[i].thread = sl_thread_start("recovery", run, &recoveries[i]);
+    for (unsigned i = 0; i < count; i++) {
         sl_thread_join(&recoveries[i].thread);
         if (err == SL_OK)
             err = recoveries[i].err;
     }
+    return err;
+}
+
+/*
+ * All shards read their data at the same time. What concerns several of them comes afterwards, and
+ * nothing is written to a log before all is well: so a start that is refused leaves what it found.
+ */
+static enum sl_err recover_shards(struct sl_engine *engine)
+{
+    struct recovery recoveries[SL_SHARDS_MAX];
+    unsigned shards = engine->route.shards;
+    for (unsigned i = 0; i < shards; i++)
+        recoveries[i] = (struct recovery){ .shard = engine->shards[i] };
+    enum sl_err err = run_together(recoveries, shards, recover);
     for (unsigned i = 0; i < shards && err == SL_OK; i++) {
         run_alone(&recoveries[i], pin_sources);
         err = recoveries[i].err;
     }
+    if (err == SL_OK)
+        err = run_together(recoveries, shards, open_log);
     for (unsigned i = 0; i < shards && err == SL_OK; i++)
         run_alone(&recoveries[i], collect);
     return err;

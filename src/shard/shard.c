@@ -84,14 +84,14 @@ void sl_shard_health(const struct sl_shard *shard, struct sl_shard_health *healt
         .segments = sl_metrics_read(&shard->segment_count),
         .segment_bytes = sl_metrics_read(&shard->segment_bytes),
         .wal_bytes = sl_metrics_read(&shard->wal_bytes),
-        .torn_bytes = shard->torn_bytes,
+        .torn_bytes = shard->scan.torn_bytes,
         .damaged = sl_metrics_read(&shard->damaged),
     };
     if (shard->wal == NULL)
         return;
     health->failed = sl_wal_failed(shard->wal);
     health->disk_full = sl_wal_space(shard->wal) != SL_OK;
-    health->buffered = sl_wal_is_buffered(shard->wal) || shard->found_in_cache;
+    health->buffered = sl_wal_is_buffered(shard->wal) || shard->scan.buffered;
 }
 
 /* ---- answers ---- */

@@ -67,18 +67,23 @@ struct sl_shard_setup {
 struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup);
 
 /*
- * A durable shard's second life: reads segments and log back and opens the log. In a thread of its
- * own, before start. What is wrong is logged with file and position.
- * Errors: DATA_CORRUPT DATA_VERSION STORAGE_FAILED DISK_FULL
+ * A durable shard's second life: reads segments and log back. In a thread of its own, before start.
+ * What is wrong is logged with file and position.
+ * Errors: DATA_CORRUPT DATA_VERSION STORAGE_FAILED
  */
 SL_NODISCARD enum sl_err sl_shard_recover(struct sl_shard *shard);
 /*
- * After all shards recovered, before any of them starts; each in a thread of its own, one after the
- * other: every fork takes its reference at its source again; then, when all did, what was kept for
- * forks that are gone is removed.
- * Errors of the first: DATA_CORRUPT, what a fork inherited is not there; it is logged.
+ * After all shards recovered; each in a thread of its own, one after the other: every fork takes
+ * its reference at its source again.
+ * Errors: DATA_CORRUPT, what a fork inherited is not there; it is logged.
  */
 SL_NODISCARD enum sl_err sl_shard_pin_sources(struct sl_shard *shard);
+/*
+ * When all of them are well: the log goes on, behind the end that was found. In a thread of its own.
+ * Errors: STORAGE_FAILED DISK_FULL
+ */
+SL_NODISCARD enum sl_err sl_shard_open_log(struct sl_shard *shard);
+/* Then, one after the other: what was kept for forks that are gone is removed. */
 void sl_shard_collect(struct sl_shard *shard);
 void sl_shard_start(struct sl_shard *shard);
 /* No session is open. Ends the thread and waits for it. */

@@ -11,6 +11,7 @@
 #include "journal/catalog.h"
 #include "journal/compaction.h"
 #include "journal/flush.h"
+#include "journal/wal_scan.h"
 #include "shard/shard.h"
 #include "stream/change.h"
 #include "stream/snapshot.h"
@@ -127,8 +128,7 @@ struct sl_shard {
     bool unpins_held;           /* there was no room in the log for what an unpin may remove */
     bool found_forks;           /* the start has seen one: it has to look at every stream again */
     bool found_soft_deleted;    /* likewise */
-    bool found_in_cache;        /* the start read the log through the page cache */
-    uint64_t torn_bytes;        /* cut off at the start */
+    struct sl_wal_scan scan;    /* by the start: how the log ended */
     uint64_t damaged;           /* checksum errors of cold reads */
     uint64_t segment_count;     /* published for the metrics */
     uint64_t segment_bytes;

@@ -361,7 +361,7 @@ static void set_clock(struct sl_shard *shard, int64_t last_wall_ms) SL_RUNS_ON(s
            (long long)((shard->now.wall_ms - last_wall_ms) / (24 * 3600 * 1000)));
 }
 
-static enum sl_err end_of_scan(struct sl_shard *shard, const struct sl_wal_scan *scan)
+static enum sl_err end_of_scan(const struct sl_shard *shard, const struct sl_wal_scan *scan)
     SL_RUNS_ON(sl_role_shard)
 {
     char name[SL_WAL_FILE_NAME_SIZE];
@@ -371,16 +371,12 @@ static enum sl_err end_of_scan(struct sl_shard *shard, const struct sl_wal_scan 
     case SL_WAL_CLEAN:
         return SL_OK;
     case SL_WAL_TORN:
-        shard->torn_bytes = scan->torn_bytes;
         sl_log(
             SL_LOG_WARN, "recovery", "torn_end",
             "shard=%u file=%s position=%llu bytes=%llu lsn=%llu reason=\"the last write was cut; "
             "nothing that was acknowledged is in it\"",
             index, name, (unsigned long long)scan->file_offset,
             (unsigned long long)scan->torn_bytes, (unsigned long long)scan->end.lsn);
-        if (sl_store_keep_lost(shard->setup.store, index, name, scan->file_offset,
-                               scan->torn_bytes) != SL_OK)
-            sl_log(SL_LOG_WARN, "recovery", "torn_end_not_kept", "shard=%u", index);
         return SL_OK;
     case SL_WAL_CORRUPT:
         sl_log(
@@ -399,10 +395,10 @@ static enum sl_err end_of_scan(struct sl_shard *shard, const struct sl_wal_scan 
     return SL_ERR_DATA_CORRUPT;
 }
 
-static enum sl_err read_log(struct recovery *recovery, struct sl_wal_scan *scan)
-    SL_RUNS_ON(sl_role_shard)
+static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
 {
     struct sl_shard *shard = recovery->shard;
+    struct sl_wal_scan *scan = &shard->scan;
     const struct sl_manifest *manifest = sl_catalog_manifest(shard->catalog);
     *scan = (struct sl_wal_scan){
         .vfs = shard->setup.store->vfs,
@@ -420,7 +416,7 @@ static enum sl_err read_log(struct recovery *recovery, struct sl_wal_scan *scan)
     if (manifest->last_id > shard->ids)
         shard->ids = manifest->last_id;
     sl_wal_scan(scan);
-    shard->found_in_cache = scan->buffered;
+    scan->context = NULL; /* it goes with the recovery */
     return end_of_scan(shard, scan);
 }
 
@@ -506,10 +502,24 @@ static enum sl_err open_wal(struct sl_shard *shard, const struct sl_wal_mark *en
     return sl_wal_open(&setup, end, shard->flush.installed.position, &shard->wal);
 }
 
-/* From the end that the scan has found, in a new epoch: nothing is written before all is well. */
-static enum sl_err open_log(struct sl_shard *shard, const struct sl_wal_scan *scan)
+static void keep_torn_end(const struct sl_shard *shard, const struct sl_wal_scan *scan)
     SL_RUNS_ON(sl_role_shard)
 {
+    char name[SL_WAL_FILE_NAME_SIZE];
+    unsigned index = shard->setup.index;
+    sl_wal_file_name(scan->file_number, name);
+    if (sl_store_keep_lost(shard->setup.store, index, name, scan->file_offset, scan->torn_bytes) !=
+        SL_OK)
+        sl_log(SL_LOG_WARN, "recovery", "torn_end_not_kept", "shard=%u", index);
+}
+
+/* From the end that the scan has found, in a new epoch. */
+enum sl_err sl_shard_open_log(struct sl_shard *shard)
+{
+    const struct sl_wal_scan *scan = &shard->scan;
+    sl_thread_enter_shard(shard->setup.index);
+    if (scan->result == SL_WAL_TORN)
+        keep_torn_end(shard, scan);
     set_clock(shard, scan->wall_ms);
     enum sl_err err = open_wal(shard, &scan->end);
     /* From now on a log that is not there is damage. */
@@ -522,29 +532,25 @@ static enum sl_err open_log(struct sl_shard *shard, const struct sl_wal_scan *sc
            "shard=%u streams=%zu segments_lsn=%llu records=%llu lsn=%llu sealed=%d",
            shard->setup.index, shard->by_id.count, (unsigned long long)scan->from.lsn,
            (unsigned long long)scan->records, (unsigned long long)shard->durable_lsn, scan->sealed);
+    sli_shard_publish_segments(shard);
     return SL_OK;
 }
 
 enum sl_err sl_shard_recover(struct sl_shard *shard)
 {
     struct recovery recovery = { .shard = shard };
-    struct sl_wal_scan scan;
     sl_thread_enter_shard(shard->setup.index);
     shard->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
     enum sl_err err = sl_catalog_open(shard->setup.store, shard->setup.index, &shard->catalog);
     if (err == SL_OK)
         err = read_segments(&recovery);
     if (err == SL_OK)
-        err = read_log(&recovery, &scan);
+        err = read_log(&recovery);
     name_streams(&recovery);
     if (err == SL_OK && recovery.what != NULL) {
         log_senseless(shard, recovery.what);
         err = SL_ERR_DATA_CORRUPT;
     }
-    if (err == SL_OK)
-        err = open_log(shard, &scan);
-    if (err == SL_OK)
-        sli_shard_publish_segments(shard);
     sl_buffer_deinit(&recovery.extents);
     sl_buffer_deinit(&recovery.tombstones);
     return err;
