@@ -302,7 +302,7 @@ static bool has_begin(struct walk *walk)
 {
     const uint8_t *bytes;
     struct sl_wal_scan *scan = walk->scan;
-    if (scan->from.position % scan->file_size == 0 && (scan->from.position > 0 || !scan->begun))
+    if (scan->from.position % scan->file_size == 0)
         return true;
     if (!view(walk, scan->from.position, SL_DISK_BLOCK_BYTES, &bytes))
         return false;

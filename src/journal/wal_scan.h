@@ -44,7 +44,6 @@ struct sl_wal_scan {
     uint64_t file_size;
     struct sl_wal_mark from;       /* from.lsn - 1 and before is in the segments */
     uint64_t durable_lsn_at_least; /* what somebody else knows to be durable; 0: nothing */
-    bool begun;                    /* an earlier start made the first file */
     /* False: the record makes no sense: counts as corruption, with `what` from the callback. */
     bool (*on_record)(void *context, uint64_t lsn, int64_t wall_ms, const struct sl_record *record,
                       const char **what);

@@ -327,7 +327,6 @@ static void print_log(struct dump *dump, const struct sl_manifest *manifest)
         .file_size = dump->store->wal_file_size,
         .from = manifest->mark,
         .durable_lsn_at_least = manifest->no_log ? 0 : manifest->durable_lsn,
-        .begun = !manifest->no_log,
         .on_record = on_record,
         .context = dump,
     };

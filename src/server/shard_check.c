@@ -646,7 +646,6 @@ static void check_log(struct sl_shard_check *check)
         .file_size = check->store->wal_file_size,
         .from = manifest->mark,
         .durable_lsn_at_least = sl_manifest_durable_lsn(manifest, check->lsn_max),
-        .begun = !manifest->no_log,
         .on_record = on_record,
         .context = check,
     };

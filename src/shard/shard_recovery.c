@@ -407,7 +407,6 @@ static enum sl_err read_log(struct recovery *recovery) SL_RUNS_ON(sl_role_shard)
         .file_size = shard->setup.store->wal_file_size,
         .from = manifest->mark,
         .durable_lsn_at_least = sl_manifest_durable_lsn(manifest, recovery->segments_lsn),
-        .begun = !manifest->no_log,
         .on_record = on_record,
         .on_coming = on_coming,
         .context = recovery,
@@ -513,6 +512,34 @@ static void keep_torn_end(const struct sl_shard *shard, const struct sl_wal_scan
         sl_log(SL_LOG_WARN, "recovery", "torn_end_not_kept", "shard=%u", index);
 }
 
+/*
+ * The first start of a log puts the mark behind its first frame: from now on a log that is not
+ * there is damage, whether it is a new one, or that of a backup or a repair.
+ *
+ * What was torn may have given ids that forks in other shards name; one write has fewer changes
+ * than a file has bytes.
+ */
+static enum sl_err install_begin(struct sl_shard *shard, const struct sl_wal_scan *scan)
+    SL_RUNS_ON(sl_role_shard)
+{
+    const struct sl_manifest *manifest = sl_catalog_manifest(shard->catalog);
+    bool is_first = manifest->no_log && scan->records == 0;
+    if (scan->result == SL_WAL_TORN)
+        shard->ids += scan->file_size;
+    else if (!is_first)
+        return SL_OK;
+    struct sl_catalog_edit edit = {
+        .has_mark = true,
+        .mark = is_first ? sl_wal_durable_mark(shard->wal) : shard->flush.installed,
+        .last_id = shard->ids,
+        .durable_lsn = manifest->durable_lsn,
+    };
+    enum sl_err err = sl_catalog_install(shard->catalog, &edit);
+    if (err == SL_OK)
+        shard->flush.installed = edit.mark;
+    return err;
+}
+
 /* From the end that the scan has found, in a new epoch. */
 enum sl_err sl_shard_open_log(struct sl_shard *shard)
 {
@@ -522,9 +549,8 @@ enum sl_err sl_shard_open_log(struct sl_shard *shard)
         keep_torn_end(shard, scan);
     set_clock(shard, scan->wall_ms);
     enum sl_err err = open_wal(shard, &scan->end);
-    /* From now on a log that is not there is damage. */
-    if (err == SL_OK && sl_catalog_manifest(shard->catalog)->no_log)
-        err = sl_catalog_install(shard->catalog, &(struct sl_catalog_edit){ .added = NULL });
+    if (err == SL_OK)
+        err = install_begin(shard, scan);
     if (err != SL_OK)
         return err;
     shard->appended_lsn = shard->durable_lsn = scan->end.lsn - 1;

@@ -459,22 +459,6 @@ TEST_F(WalScan, AMissingFileIsCorruptionOnlyWhenSomethingWasInIt)
     EXPECT_EQ(ScanLog(disk_, first_.before).scan.result, SL_WAL_CORRUPT);
 }
 
-TEST_F(WalScan, ALogThatHadBegunHasItsFirstFile)
-{
-    const auto scan = [&](struct sl_wal_mark from, bool begun) {
-        return ScanLog(disk_, from, 0, kLogId, begun).scan.result;
-    };
-    AddUsual();
-    NextFile();
-    const struct sl_wal_mark second = { kFileSize, mark_.lsn, mark_.epoch, mark_.chain };
-    EXPECT_EQ(scan(LogBegin(), true), SL_WAL_CLEAN);
-    disk_.Remove(LogPath(0));
-    EXPECT_EQ(scan(LogBegin(), true), SL_WAL_CORRUPT);
-    EXPECT_EQ(scan(LogBegin(), false), SL_WAL_CLEAN);
-    /* The second one may not have been made. */
-    EXPECT_EQ(scan(second, true), SL_WAL_CLEAN);
-}
-
 /* A frame that could go on at the right place, but says something else about itself. */
 TEST_F(WalScan, RefusesWhatDoesNotFollow)
 {

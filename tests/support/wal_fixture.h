@@ -78,8 +78,7 @@ inline void ExpectComing(void *context, const struct sl_record *record)
 }
 
 inline ScanResult ScanLog(const SimDisk &disk, struct sl_wal_mark from = LogBegin(),
-                          uint64_t durable_lsn_at_least = 0, uint64_t log_id = kLogId,
-                          bool begun = false)
+                          uint64_t durable_lsn_at_least = 0, uint64_t log_id = kLogId)
 {
     ScanResult result;
     result.scan.vfs = disk.vfs();
@@ -88,7 +87,6 @@ inline ScanResult ScanLog(const SimDisk &disk, struct sl_wal_mark from = LogBegi
     result.scan.file_size = kFileSize;
     result.scan.from = from;
     result.scan.durable_lsn_at_least = durable_lsn_at_least;
-    result.scan.begun = begun;
     result.scan.on_record = KeepRecord;
     result.scan.on_coming = ExpectComing;
     result.scan.context = &result;

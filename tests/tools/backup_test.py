@@ -82,6 +82,11 @@ class Backup(ToolTest):
         self.assertServes(self.restored)
         self.sluice("fsck", self.restored)
 
+    def test_what_is_restored_misses_its_log(self):
+        self.sluice("backup", self.sample, self.backup)
+        self.restore()
+        self.assertMissesItsLog(self.restored)
+
     def test_of_a_server_that_runs(self):
         server = self.start()
         self.sluice("backup", self.sample, self.backup)

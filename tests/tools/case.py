@@ -161,6 +161,19 @@ class ToolTest(unittest.TestCase):
             client.ask("HEAD", name, expected=(404, 410))
         server.stop()
 
+    def assertMissesItsLog(self, directory):
+        """From its first start on: what was acknowledged since is nowhere else."""
+        server = self.start(directory, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        for i in range(8):
+            client.ask("PUT", f"after/{i}", BYTES, b"acknowledged")
+        server.kill()
+        for path in directory.glob("shard-00/wal-*"):
+            path.unlink()
+        with self.assertRaisesRegex(AssertionError, "a file of the log is missing"):
+            self.start(directory)
+        self.sluice("fsck", directory, expected=3)
+
     # damage
 
     def flip(self, path, at):

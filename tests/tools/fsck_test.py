@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from case import BINARY, BYTES, ROOT, ToolTest
-from disk import BLOCK, COUNT, FRAME, HEADER_CRC, LSN, POSITION, crc32c, names_in
+from disk import BLOCK, COUNT, FRAME, HEADER_CRC, LSN, POSITION, SIZE, crc32c, names_in
 
 
 class Check(ToolTest):
@@ -174,6 +174,28 @@ class Log(ToolTest):
                if name.startswith("new/") and record["shard"] == 0]
         self.assertTrue(ids)
         self.assertGreater(min(ids), highest)
+
+    def test_a_torn_end_gives_no_id_again(self):
+        """Not even after another start that made no stream."""
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        for i in range(20):
+            client.ask("PUT", f"torn/{i}", BYTES, b"")
+        server.kill()
+        made = self.made()
+        path, at, fields = self.records()[-1]
+        end = at + -(-(FRAME.size + fields[SIZE]) // BLOCK) * BLOCK
+        with open(path, "r+b") as file:
+            file.seek(end)
+            file.write(bytes(path.stat().st_size - end))
+        self.flip(path, at + 100)
+        self.sluice("fsck", self.sample, expected=2)
+        self.start(None, "--wal-budget-bytes", 64 << 20).kill()
+        self.assertUsesNoIdAgain(made)
+
+    def test_misses_the_log_that_follows_one_that_was_given_up(self):
+        self.sluice("fsck", self.sample, "--shard", 0, "--cut-at", self.mark())
+        self.assertMissesItsLog(self.sample)
 
     def test_forks_do_not_outlive_what_the_cut_took_from_their_sources(self):
         server = self.start(None, "--wal-budget-bytes", 64 << 20)
