@@ -26,9 +26,12 @@ static const char usage[] =
     "the file\n"
     "                       is copied to lost+found and overwritten with zeros, files behind it "
     "are moved\n"
-    "                       there. Refused when segments hold later changes; the first LSN that a "
-    "check\n"
-    "                       prints for the shard is always possible and gives up the whole log.\n"
+    "                       there. Refused when segments hold later changes, or cannot be read; "
+    "the "
+    "first\n"
+    "                       LSN that a check prints for the shard is always possible and gives up "
+    "the\n"
+    "                       whole log.\n"
     "                       Forks in other shards that inherited what is lost are damage then, "
     "which\n"
     "                       --quarantine removes.\n"
@@ -102,18 +105,23 @@ static void tell_lost_manifest(const struct sl_store *store, unsigned index, con
     struct sl_buffer segments = { 0 }, log_files = { 0 };
     enum sl_err err = sl_inspect_list(store->vfs, directory, &segments, &log_files);
     bool is_empty = err == SL_OK && segments.size + log_files.size == 0;
+    bool has_log = err != SL_OK || log_files.size > 0;
     sl_buffer_deinit(&segments);
     sl_buffer_deinit(&log_files);
     if (is_empty)
         sl_tool_print("  lost: everything that was in the shard\n"
-                      "  repair: restore a backup, or go on with an empty shard: "
-                      "sluice fsck %s --shard %u --rebuild-manifest, then --quarantine\n",
-                      store->path, index);
+                      "  repair: restore a backup\n"
+                      "      or: go on with an empty shard, and then --quarantine:\n"
+                      "          sluice fsck %s --shard %u --rebuild-manifest\n",
+                      sl_tool_word(store->path), index);
     else
-        sl_tool_print("  lost: the list of segments; the segments and the log may be good\n"
-                      "  repair: sluice fsck %s --shard %u --rebuild-manifest, or restore a "
-                      "backup\n",
-                      store->path, index);
+        sl_tool_print("  lost: the list of segments; %s\n"
+                      "  repair: sluice fsck %s --shard %u --rebuild-manifest\n"
+                      "      or: restore a backup\n",
+                      has_log ? "the segments and the log may be good"
+                              : "every change that only the log had, since there is none; the "
+                                "segments may be good",
+                      sl_tool_word(store->path), index);
 }
 
 /* False: there is nothing more to check in this shard. */
@@ -224,14 +232,16 @@ static void check_fork(void *context, struct sl_check_stream *stream)
     if (!stream->exists || sl_lineage_is_whole(stream->lineage, stream->source_shard,
                                                stream->source_id, own_bytes, fork->fsck))
         return;
-    struct sl_buffer name = { 0 };
+    struct sl_buffer name = { 0 }, todo = { 0 };
     sl_check_stream_print(stream, &name);
     sl_buffer_append(&name, "", 1);
     sl_tool_print("error: shard-%02u: stream %s: what this fork inherited is not there any more\n"
                   "  lost: its bytes before %" PRIu64 ", or some of them\n"
-                  "  repair: sluice fsck %s --quarantine, or restore a backup\n",
-                  fork->index, (const char *)name.data, stream->base, fork->fsck->store->path);
+                  "  repair: %s\n",
+                  fork->index, (const char *)name.data, stream->base,
+                  sl_check_quarantine_text(fork->fsck->store, &todo));
     set_code(fork->fsck, SL_EXIT_CORRUPT);
+    sl_buffer_deinit(&todo);
     sl_buffer_deinit(&name);
 }
 

@@ -207,7 +207,7 @@ static int serve(int argument_count, char *const *arguments)
             fprintf(stderr, "sluice: the engine does not start: %s\n", sl_err_text(err));
             if (err == SL_ERR_DATA_CORRUPT)
                 fprintf(stderr, "sluice: what is lost and how to go on says: sluice fsck %s\n",
-                        options.engine.data_directory);
+                        sl_tool_word(options.engine.data_directory));
             code = (int)sl_exit_code_of(err);
         } else {
             code = run(&options, engine, registry, &signals);

@@ -11,9 +11,13 @@
 enum {
     ZEROS_BYTES = 1024 * 1024, /* of one write */
     REPLACED_ROUNDS_MAX = 64,  /* of dropping segments that others replaced */
-    /* Numbers that streams may have got of which a lost manifest or a cut log has left no trace. */
-    IDS_MARGIN = 1 << 28,
 };
+
+/*
+ * Numbers of streams and of changes of which a lost manifest, a cut log or a segment that cannot be
+ * read has left no trace: more than any log has bytes for.
+ */
+static const uint64_t numbers_margin = UINT64_C(1) << 40;
 
 static enum sl_exit_code refuse(unsigned index, const char *why)
 {
@@ -119,21 +123,23 @@ static enum sl_err put_all_aside(const struct sl_store *store, unsigned index, u
     return err;
 }
 
-/* Up to where segments have changes; false: one of them cannot be read. */
-static bool look_at_segments(const struct sl_store *store, unsigned index,
-                             const struct sl_manifest *manifest, uint64_t *lsn_max)
+/* Up to where segments have changes; *readable: all of them. */
+static enum sl_err look_at_segments(const struct sl_store *store, unsigned index,
+                                    const struct sl_manifest *manifest, uint64_t *lsn_max,
+                                    bool *readable)
 {
     struct sl_shard_check check = {
         .store = store, .index = index, .manifest = manifest, .quiet = true
     };
     sl_shard_check_run(&check);
     const struct sl_check_segment *segments = (const void *)check.segments.data;
-    bool readable = check.err == SL_OK;
+    enum sl_err err = check.err;
+    *readable = true;
     for (size_t i = 0; i < check.segments.size / sizeof(*segments); i++)
-        readable = readable && !segments[i].unreadable;
+        *readable = *readable && !segments[i].unreadable;
     *lsn_max = check.lsn_max;
     sl_shard_check_deinit(&check);
-    return readable;
+    return err;
 }
 
 /* Behind every file of the log that is there. */
@@ -155,12 +161,26 @@ static enum sl_err find_end(const struct sl_store *store, unsigned index, uint64
     return err;
 }
 
+/*
+ * Before anything of the log goes: a fork in another shard may name a stream that is cut off, and
+ * must not find another one.
+ */
+static enum sl_err raise_ids(const struct sl_store *store, unsigned index,
+                             struct sl_manifest *manifest)
+{
+    manifest->last_id += numbers_margin;
+    manifest->sequence++;
+    return store_manifest(store, index, manifest);
+}
+
 /* Every stream is as the segments say, and the log begins anew with numbers that nobody has. */
 static enum sl_exit_code give_up_log(const struct sl_store *store, struct sl_manifest *manifest,
                                      unsigned index, uint64_t lsn_max)
 {
     uint64_t begin = manifest->mark.position;
-    enum sl_err err = find_end(store, index, &manifest->mark.position);
+    enum sl_err err = raise_ids(store, index, manifest);
+    if (err == SL_OK)
+        err = find_end(store, index, &manifest->mark.position);
     manifest->no_log = true;
     manifest->sequence++;
     if (lsn_max >= manifest->mark.lsn)
@@ -181,7 +201,9 @@ static enum sl_exit_code give_up_log(const struct sl_store *store, struct sl_man
 static enum sl_exit_code cut_at_end(const struct sl_store *store, struct sl_manifest *manifest,
                                     unsigned index, const struct sl_wal_scan *scan)
 {
-    enum sl_err err = put_all_aside(store, index, scan->end.position);
+    enum sl_err err = raise_ids(store, index, manifest);
+    if (err == SL_OK)
+        err = put_all_aside(store, index, scan->end.position);
     if (manifest->durable_lsn >= scan->end.lsn)
         manifest->durable_lsn = scan->end.lsn - 1;
     manifest->sequence++;
@@ -198,19 +220,19 @@ static enum sl_exit_code cut(const struct sl_store *store, struct sl_manifest *m
 {
     char directory[SL_PATH_SIZE_MAX];
     struct cut where = { .lsn = lsn };
-    /* A fork in another shard may name a stream that is cut off, and must not find another one. */
-    manifest->last_id += IDS_MARGIN;
-    if (lsn < manifest->mark.lsn)
-        return refuse(index, "changes before the manifest's mark are in segments, not in the log");
     uint64_t lsn_max;
-    if (!look_at_segments(store, index, manifest, &lsn_max))
-        return refuse(index, "a segment cannot be read: nobody knows what changes it holds");
+    bool readable;
+    if (look_at_segments(store, index, manifest, &lsn_max, &readable) != SL_OK)
+        return refuse_disk(index);
     if (lsn == manifest->mark.lsn)
-        return give_up_log(store, manifest, index, lsn_max);
-    if (lsn_max >= lsn) {
+        return give_up_log(store, manifest, index, readable ? lsn_max : lsn_max + numbers_margin);
+    if (!readable || lsn_max >= lsn || lsn < manifest->mark.lsn) {
         sl_tool_print("shard %u: --cut-at %" PRIu64 " is possible: it gives up the whole log\n",
                       index, manifest->mark.lsn);
-        return refuse(index, "segments hold later changes: numbers would be used twice");
+        return refuse(index, readable ? "segments hold that change, or later ones: numbers would "
+                                        "be used twice"
+                                      : "a segment cannot be read: nobody knows what changes it "
+                                        "holds");
     }
     sl_store_shard_path(store, index, directory);
     struct sl_wal_scan scan = {
@@ -612,7 +634,7 @@ static void settle_segments(const struct sl_store *store, unsigned index,
         };
         sl_shard_check_run(&check);
         manifest->durable_lsn = check.lsn_max;
-        manifest->last_id = (check.id_max >> SL_STREAM_ID_SHARD_BITS) + IDS_MARGIN;
+        manifest->last_id = (check.id_max >> SL_STREAM_ID_SHARD_BITS) + numbers_margin;
         again = drop_replaced(&check, manifest);
         sl_shard_check_deinit(&check);
     }
@@ -640,6 +662,7 @@ static bool find_mark(const struct sl_store *store, unsigned index,
     }
     if (has_log)
         return false;
+    sl_tool_print("shard %u: there is no log: every change that only it had is lost\n", index);
     manifest->no_log = true;
     manifest->mark = (struct sl_wal_mark){ .lsn = manifest->durable_lsn + 1 };
     return is_sound(store, index, manifest);

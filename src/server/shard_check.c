@@ -186,10 +186,15 @@ static struct sl_check_segment *note_segment(struct sl_shard_check *check, uint6
     return &noted[count];
 }
 
-/* How to go on without what is bad; the caller deinits `todo`. */
-static const char *quarantine_text(const struct sl_shard_check *check, struct sl_buffer *todo)
+const char *sl_check_quarantine_text(const struct sl_store *store, struct sl_buffer *todo)
 {
-    sl_buffer_printf(todo, "sluice fsck %s --quarantine, or restore a backup", check->store->path);
+    const char *word = sl_tool_word(store->path);
+    sl_buffer_printf(todo,
+                     "sluice fsck %s --quarantine\n"
+                     "      or: restore a backup\n"
+                     "  before: sluice dump %s --payload > FILE saves what can be read of the "
+                     "streams that this removes",
+                     word, word);
     return text_of(todo);
 }
 
@@ -201,7 +206,8 @@ static void unreadable(struct sl_shard_check *check, uint64_t number, uint64_t p
     note_segment(check, number)->unreadable = true;
     check->errors++;
     struct sl_buffer todo = { 0 };
-    struct sl_fault fault = { name, position, what, lost, quarantine_text(check, &todo) };
+    struct sl_fault fault = { name, position, what, lost,
+                              sl_check_quarantine_text(check->store, &todo) };
     sl_shard_check_report(check, true, &fault);
     sl_buffer_deinit(&todo);
 }
@@ -432,7 +438,8 @@ static void check_segment(struct sl_shard_check *check, const struct sl_manifest
         return;
     }
     if (err != SL_OK) {
-        unreadable(check, named->number, position, what, "everything in this segment");
+        unreadable(check, named->number, position, what,
+                   "every stream that has its state or bytes in this segment");
         salvage(check, named->number, 0, UINT64_MAX);
         return;
     }
@@ -566,9 +573,28 @@ static bool on_record(void *context, uint64_t lsn, int64_t wall_ms, const struct
     return is_sound;
 }
 
+static bool has_unreadable(const struct sl_shard_check *check)
+{
+    const struct sl_check_segment *noted = (const void *)check->segments.data;
+    for (size_t i = 0; i < check->segments.size / sizeof(*noted); i++)
+        if (noted[i].unreadable)
+            return true;
+    return false;
+}
+
+static const char *cut_text(const struct sl_shard_check *check, uint64_t lsn,
+                            struct sl_buffer *todo)
+{
+    sl_buffer_printf(todo,
+                     "sluice fsck %s --shard %u --cut-at %" PRIu64 "\n      or: restore a backup",
+                     sl_tool_word(check->store->path), check->index, lsn);
+    return text_of(todo);
+}
+
 static void report_log(struct sl_shard_check *check)
 {
-    /* Segments may have later changes of some streams: then it is all of the log or nothing. */
+    /* Segments may have later changes of some streams: then it is all of the log or nothing. So it
+       is when nobody knows what a segment has. */
     uint64_t manifest_lsn = check->manifest->mark.lsn;
     struct sl_wal_scan *scan = &check->scan;
     char name[SL_WAL_FILE_NAME_SIZE];
@@ -589,12 +615,8 @@ static void report_log(struct sl_shard_check *check)
         if (scan->durable_lsn_at_least >= scan->end.lsn)
             sl_buffer_printf(&lost, ": at least those up to LSN %" PRIu64,
                              scan->durable_lsn_at_least);
-        sl_buffer_printf(&todo,
-                         "sluice fsck %s --shard %u --cut-at %" PRIu64
-                         " gives these changes up; or restore a backup",
-                         check->store->path, check->index,
-                         check->lsn_max >= scan->end.lsn ? manifest_lsn : scan->end.lsn);
-        fault.todo = text_of(&todo);
+        bool gives_up_all = check->lsn_max >= scan->end.lsn || has_unreadable(check);
+        fault.todo = cut_text(check, gives_up_all ? manifest_lsn : scan->end.lsn, &todo);
         check->errors++;
     }
     fault.lost = text_of(&lost);
@@ -623,11 +645,9 @@ static void check_log_files(struct sl_shard_check *check)
     }
     if (i < count) {
         sl_wal_file_name(next, name);
-        sl_buffer_printf(&todo,
-                         "sluice fsck %s --shard %u --cut-at %" PRIu64 ", or restore a backup",
-                         check->store->path, check->index, check->scan.end.lsn);
         struct sl_fault fault = { name, 0, "it is missing, but a later file of the log is there",
-                                  "whatever was in it", text_of(&todo) };
+                                  "whatever was in it",
+                                  cut_text(check, check->scan.end.lsn, &todo) };
         check->errors++;
         sl_shard_check_report(check, true, &fault);
     }
@@ -672,7 +692,7 @@ static void report_stream(void *context, struct sl_check_stream *stream)
     struct sl_buffer name = { 0 }, todo = { 0 };
     sl_check_stream_print(stream, &name);
     sl_tool_print("error: shard-%02u: stream %s: %s\n", check->index, text_of(&name), stream->bad);
-    sl_tool_print("  repair: %s\n", quarantine_text(check, &todo));
+    sl_tool_print("  repair: %s\n", sl_check_quarantine_text(check->store, &todo));
     sl_buffer_deinit(&todo);
     sl_buffer_deinit(&name);
 }

@@ -93,6 +93,8 @@ struct sl_check_stream *sl_shard_check_find(const struct sl_shard_check *check, 
 struct sl_check_stream *sl_shard_check_add(struct sl_shard_check *check, uint64_t id);
 /* The stream's name in quotes, or its id if the name is not known, for a line of output. */
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out);
+/* How to go on without what is bad: lines for an operator. The caller deinits `todo`. */
+const char *sl_check_quarantine_text(const struct sl_store *store, struct sl_buffer *todo);
 /* Calls `each` for every id that was seen. */
 void sl_shard_check_walk(const struct sl_shard_check *check,
                          void (*each)(void *context, struct sl_check_stream *stream),

@@ -42,6 +42,25 @@ bool sl_tool_end_output(void)
     return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
+const char *sl_tool_word(const char *path)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    static char word[4 * SL_PATH_SIZE_MAX + 3];
+    size_t size = 0;
+    if (path[strspn(path, plain)] == '\0' || strlen(path) >= SL_PATH_SIZE_MAX)
+        return path;
+    word[size++] = '\'';
+    for (; *path != '\0'; path++) {
+        const char *as = *path == '\'' ? "'\\''" : (const char[]){ *path, '\0' };
+        memcpy(word + size, as, strlen(as));
+        size += strlen(as);
+    }
+    word[size++] = '\'';
+    word[size] = '\0';
+    return word;
+}
+
 void sl_tool_complain(const char *format, ...)
 {
     va_list arguments;

@@ -52,6 +52,11 @@ void sl_tool_print(const char *format, ...) __attribute__((format(printf, 1, 2))
 void sl_tool_print_bytes(struct sl_bytes bytes);
 /* True: everything that was printed has reached its reader. */
 bool sl_tool_end_output(void);
+/*
+ * A path as a word of a shell, in quotes if it needs them: for a command that can be pasted. Lies
+ * in static memory until the next call; one thread.
+ */
+const char *sl_tool_word(const char *path);
 /* A line to standard error, with "sluice: " before and a newline behind. */
 void sl_tool_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

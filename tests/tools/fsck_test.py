@@ -1,5 +1,6 @@
 """sluice fsck: what it finds in a damaged data directory, and what is left after a repair."""
 import json
+import pathlib
 import re
 import struct
 import subprocess
@@ -361,6 +362,68 @@ class Segments(ToolTest):
         self.assertEqual(before, {p: p.read_bytes() for p in self.sample.rglob("*") if p.is_file()})
 
 
+class Repairs(ToolTest):
+    """The commands that fsck prints, as a shell takes them, lead to a server that starts."""
+
+    def setUp(self):
+        super().setUp()
+        self.sample = self.sample.rename(self.place / "it's the data")
+
+    def follow(self):
+        """Carries out the first repair of each check that is possible, until there is none."""
+        shell = {"PATH": f"{pathlib.Path(BINARY).resolve().parent}:/usr/bin:/bin"}
+        done = []
+        for round in range(4):
+            output = self.sluice("fsck", self.sample, expected=(0, 2, 3))
+            repairs = re.findall(r"^  repair: (sluice .*)$", output, re.M)
+            if not repairs:
+                break
+            for command in repairs:
+                ended = subprocess.run(command, shell=True, env=shell, capture_output=True, text=True)
+                done.append((command, ended.stdout))
+                if "not repaired" not in ended.stdout:
+                    break
+        self.assertEqual(repairs, [], done)
+        self.start().stop()
+        self.sluice("fsck", self.sample)
+
+    def damage_segment(self):
+        self.flip(self.segments(0)[0], -30)
+
+    def damage_log(self):
+        path, at, _ = [frame for frame in self.frames(0) if frame[2][COUNT] > 0][-2]
+        self.flip(path, at + 100)
+
+    def lose_manifest(self):
+        (self.sample / "shard-00" / "MANIFEST").unlink()
+
+    def with_late_changes(self):
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        client = self.client(server)
+        for i in range(40):
+            client.ask("PUT", f"late/{i}", BYTES, b"%d" % i)
+        server.stop()
+
+    def test_of_a_segment(self):
+        self.damage_segment()
+        self.follow()
+
+    def test_of_a_log(self):
+        self.with_late_changes()
+        self.damage_log()
+        self.follow()
+
+    def test_of_a_manifest(self):
+        self.lose_manifest()
+        self.follow()
+
+    def test_of_a_segment_and_the_log_of_its_shard(self):
+        self.with_late_changes()
+        self.damage_segment()
+        self.damage_log()
+        self.follow()
+
+
 class Manifest(ToolTest):
     def manifest(self, shard=0):
         return self.sample / f"shard-{shard:02}" / "MANIFEST"
@@ -408,6 +471,19 @@ class Manifest(ToolTest):
         client = self.client(server)
         for heir in heirs:
             client.ask("HEAD", heir, expected=(404,))
+
+    def test_says_what_a_shard_without_manifest_and_log_has_lost(self):
+        server = self.start(None, "--wal-budget-bytes", 64 << 20)
+        for i in range(8):
+            self.client(server).ask("PUT", f"late/{i}", BYTES, b"only in the log")
+        server.kill()
+        self.manifest().unlink()
+        for path in self.manifest().parent.glob("wal-*"):
+            path.unlink()
+        self.assertIn("lost: the list of segments; every change that only the log had",
+                      self.sluice("fsck", self.sample, expected=3))
+        self.assertIn("shard 0: there is no log: every change that only it had is lost",
+                      self.sluice("fsck", self.sample, "--shard", 0, "--rebuild-manifest"))
 
     def test_does_not_rebuild_without_any_segment_and_the_begin_of_the_log(self):
         self.manifest().unlink()
