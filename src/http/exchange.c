@@ -80,13 +80,23 @@ void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req)
         sl_connection_linger(exchange->connection);
     exchange->req = NULL;
     exchange->ended = true;
-    if (exchange->sending)
-        exchange->acceptor->sending--; /* its last bytes are out, or its client is gone */
+    if (exchange->sending) /* its last bytes are out, or its client is gone */
+        sl_exchange_set_sending(exchange, false);
     exchange->connection->exchange = NULL;
     exchange->connection = NULL;
     if (exchange->on_gone != NULL)
         exchange->on_gone(exchange);
     free_if_done(exchange);
+}
+
+void sl_exchange_set_sending(struct sl_exchange *exchange, bool sending)
+{
+    SL_ASSERT(exchange->sending != sending);
+    exchange->sending = sending;
+    if (sending)
+        exchange->acceptor->sending++;
+    else
+        exchange->acceptor->sending--;
 }
 
 struct sl_operation *sl_exchange_take(struct sl_exchange *exchange, enum sl_operation_kind kind,

@@ -85,6 +85,9 @@ struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req
  */
 void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req);
 
+/* Bytes were handed out, or are out: that changes `sending`, and what the acceptor counts of it. */
+void sl_exchange_set_sending(struct sl_exchange *exchange, bool sending);
+
 /* Exchanges are used again: frees those that wait for that. */
 void sl_exchanges_free_spare(struct sl_acceptor *acceptor);
 

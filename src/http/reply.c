@@ -107,20 +107,10 @@ void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset)
     put_header(exchange->req, &name_next_offset, token, SL_OFFSET_TOKEN_SIZE);
 }
 
-static void set_sending(struct sl_exchange *exchange, bool sending)
-{
-    SL_ASSERT(exchange->sending != sending);
-    exchange->sending = sending;
-    if (sending)
-        exchange->acceptor->sending++;
-    else
-        exchange->acceptor->sending--;
-}
-
 /* What was handed out is out. */
 static void on_sent(struct sl_exchange *exchange)
 {
-    set_sending(exchange, false);
+    sl_exchange_set_sending(exchange, false);
     exchange->progress_ms = exchange->acceptor->now_ms;
     if (!exchange->ended)
         exchange->on_proceed(exchange);
@@ -146,7 +136,7 @@ static void on_rest_written(h2o_socket_t *sock, const char *err)
     if (err == NULL || exchange->ended) {
         on_sent(exchange);
     } else {
-        set_sending(exchange, false);
+        sl_exchange_set_sending(exchange, false);
         sl_reply_abort(exchange);
     }
 }
@@ -190,7 +180,7 @@ static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pie
         size += pieces[i].size;
     }
     count_sent(exchange, size);
-    set_sending(exchange, true);
+    sl_exchange_set_sending(exchange, true);
     if (state == H2O_SEND_STATE_FINAL) {
         exchange->ended = true;
         sl_connection_unwatch(exchange->connection);
@@ -260,7 +250,7 @@ static void write_rest(struct sl_exchange *exchange, struct iovec *parts, size_t
             rest[rest_count++] =
                 h2o_iovec_init((char *)parts[i].iov_base + skipped, parts[i].iov_len - skipped);
     }
-    set_sending(exchange, true);
+    sl_exchange_set_sending(exchange, true);
     h2o_socket_write(exchange->connection->sock, rest, rest_count, on_rest_written);
 }
 
