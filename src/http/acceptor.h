@@ -96,6 +96,7 @@ struct sl_acceptor {
     unsigned look_left;                 /* connections below are still to be looked at */
     uint64_t uploads_seen;              /* bytes of uploads, of those that were */
     uint64_t uploads;                   /* the same at the end of the last whole look */
+    uint64_t growth_seen;               /* sl_h2o_growth() when the last look began */
     unsigned sending;                   /* exchanges whose client has bytes to take */
     uint64_t drain_deadline_ms;         /* running clock: then everything is cut */
     struct sl_link spare_exchanges;     /* owned: of struct sl_exchange, to be used again */

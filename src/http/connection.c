@@ -325,7 +325,7 @@ bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
     return !acceptor->looking && acceptor->now_ms < acceptor->next_look_ms &&
            acceptor->sending == 0 && acceptor->uploads <= upload_budget(acceptor) &&
-           sl_h2o_take_growth() == 0;
+           sl_h2o_growth() == acceptor->growth_seen;
 }
 
 /*
@@ -337,8 +337,10 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
     uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1;
 
-    if (!acceptor->looking)
+    if (!acceptor->looking) {
         acceptor->next_look_ms = acceptor->now_ms + STALL_LOOK_MS;
+        acceptor->growth_seen = sl_h2o_growth();
+    }
     if (!acceptor->looking || acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
     acceptor->looking = true;

@@ -22,7 +22,7 @@ typedef h2o_iovec_t buffer_reserve(h2o_buffer_t **, size_t);
 static parse_request *h2o_parse_request;
 static buffer_reserve *h2o_reserve;
 
-static _Thread_local uint64_t growth; /* bytes; see sl_h2o_take_growth() */
+static _Thread_local uint64_t growth; /* bytes; see sl_h2o_growth() */
 
 /* What the next byte belongs to. The first one is 0, as h2o makes it. */
 enum state {
@@ -219,11 +219,9 @@ h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **buffer, size_t size)
     return space;
 }
 
-uint64_t sl_h2o_take_growth(void)
+uint64_t sl_h2o_growth(void)
 {
-    uint64_t taken = growth;
-    growth = 0;
-    return taken;
+    return growth;
 }
 
 /* The function of this name that would be called if we had none. */

@@ -57,8 +57,8 @@ int phr_parse_request(const char *bytes, size_t size, const char **method, size_
 
 /* Bytes: a request's buffer of this size or less holds a head; only larger ones are uploads. */
 enum { SL_H2O_INPUT_SMALL = 2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE };
-/* By how many bytes larger ones of this thread have grown since the last call. */
-uint64_t sl_h2o_take_growth(void);
+/* By how many bytes larger ones of this thread have grown, ever. */
+uint64_t sl_h2o_growth(void);
 
 /* Before the first request. Names the functions above, too, so that the linker takes this file. */
 void sl_h2o_override(void);
