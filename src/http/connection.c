@@ -206,19 +206,18 @@ static uint64_t acked_bytes(struct sl_connection *connection)
     return info.tcpi_bytes_acked;
 }
 
-/* h2o waits without limit for a client to take what it answers itself. */
-static void check_refusal(struct sl_connection *connection, uint64_t now_ms, uint64_t timeout_ms)
+/* Not only of exchanges: h2o waits without limit for a client to take what it answers itself. */
+static bool is_writing(const struct sl_connection *connection)
 {
-    bool writing = connection->exchange == NULL && h2o_socket_is_writing(connection->sock);
+    const struct sl_exchange *exchange = connection->exchange;
 
-    if (!writing || connection->cut) {
-        connection->refused_ms = 0;
-    } else if (connection->refused_ms == 0) {
-        connection->refused_ms = now_ms;
-    } else if (now_ms - connection->refused_ms >= timeout_ms) {
-        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
-        cut_stalled(connection);
-    }
+    return exchange != NULL ? exchange->sending : h2o_socket_is_writing(connection->sock);
+}
+
+void sl_connection_set_writing(struct sl_connection *connection, bool writing)
+{
+    connection->progress_ms = writing ? connection->acceptor->now_ms : 0;
+    connection->acked_bytes = 0;
 }
 
 /*
@@ -228,31 +227,31 @@ static void check_refusal(struct sl_connection *connection, uint64_t now_ms, uin
  */
 static void check_stall(struct sl_connection *connection)
 {
-    struct sl_exchange *exchange = connection->exchange;
     uint64_t now_ms = connection->acceptor->now_ms;
     uint64_t timeout_ms = connection->acceptor->options->stall_timeout_ms;
     uint64_t look_ms = timeout_ms / STALL_LOOKS_MIN;
 
-    check_refusal(connection, now_ms, timeout_ms);
-
     if (look_ms > STALL_LOOK_MS)
         look_ms = STALL_LOOK_MS;
-    if (exchange == NULL || !exchange->sending || connection->cut)
+    if (connection->cut)
         return;
-    if (now_ms - exchange->progress_ms < look_ms || now_ms < exchange->next_look_ms)
+    bool writing = is_writing(connection);
+    if (writing != (connection->progress_ms != 0)) /* by h2o: it tells nobody */
+        sl_connection_set_writing(connection, writing);
+    if (!writing || now_ms - connection->progress_ms < look_ms || now_ms < connection->next_look_ms)
         return;
     uint64_t acked = acked_bytes(connection) + 1; /* never 0 */
-    bool is_first = exchange->acked_bytes == 0;
-    if (!is_first && acked != exchange->acked_bytes) {
-        exchange->progress_ms = now_ms - look_ms;
-    } else if (!is_first && now_ms - exchange->progress_ms >= timeout_ms) {
+    bool is_first = connection->acked_bytes == 0;
+    if (!is_first && acked != connection->acked_bytes) {
+        connection->progress_ms = now_ms - look_ms;
+    } else if (!is_first && now_ms - connection->progress_ms >= timeout_ms) {
         sl_metrics_add(connection->acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
         cut_stalled(connection);
     }
-    exchange->acked_bytes = acked;
-    exchange->next_look_ms = now_ms + look_ms;
-    if (exchange->next_look_ms > exchange->progress_ms + timeout_ms)
-        exchange->next_look_ms = exchange->progress_ms + timeout_ms;
+    connection->acked_bytes = acked;
+    connection->next_look_ms = now_ms + look_ms;
+    if (connection->next_look_ms > connection->progress_ms + timeout_ms)
+        connection->next_look_ms = connection->progress_ms + timeout_ms;
 }
 
 /* Bytes that the connection holds of an upload, received or not. */

@@ -38,8 +38,10 @@ struct sl_connection {
     bool cut;                     /* shut down by us; h2o will close it soon */
     int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
     struct sl_alarm linger_alarm; /* ends the lingering */
-    uint64_t refused_ms;          /* running clock: since then h2o has an answer of its own to
-                                     write; 0: it has not */
+    /* The stall check, of what is being written, by us or by h2o itself; running clock. */
+    uint64_t progress_ms;  /* when the client last took something, or it began; 0: nothing is */
+    uint64_t acked_bytes;  /* 1 + those that it had taken then; 0: not looked at */
+    uint64_t next_look_ms; /* not earlier than that */
 };
 
 /* A connection for this accepted socket; it frees itself when h2o closes the socket. */
@@ -63,6 +65,9 @@ void sl_connection_watch(struct sl_connection *connection);
  * Before the last byte of an answer: h2o will read the next request. Nothing happens if unwatched.
  */
 void sl_connection_unwatch(struct sl_connection *connection);
+
+/* The client has bytes to take from now on, or no more; the stall check begins anew. */
+void sl_connection_set_writing(struct sl_connection *connection, bool writing);
 
 /* No more reading and writing; h2o closes the connection as soon as it looks at it. */
 void sl_connection_cut(struct sl_connection *connection);

@@ -93,6 +93,7 @@ void sl_exchange_set_sending(struct sl_exchange *exchange, bool sending)
 {
     SL_ASSERT(exchange->sending != sending);
     exchange->sending = sending;
+    sl_connection_set_writing(exchange->connection, sending);
     if (sending)
         exchange->acceptor->sending++;
     else

@@ -51,9 +51,6 @@ struct sl_exchange {
     bool json;                          /* catch-up: the page is an array */
     bool chunked;                       /* the body is: pieces may go to the socket at once */
     enum sl_metric_operation operation; /* what is counted */
-    uint64_t progress_ms;               /* when the client last took something (stall check) */
-    uint64_t acked_bytes;               /* 1 + those that it had taken then; 0: not looked at */
-    uint64_t next_look_ms;              /* running clock: not earlier than that */
     struct sl_query query;              /* of a GET */
     struct sl_bytes path;      /* of the request, raw; borrowed from req, as the two below */
     struct sl_bytes authority; /* host and port as the client calls us, or empty */
@@ -85,7 +82,10 @@ struct sl_exchange *sl_exchange_create(struct sl_connection *connection, h2o_req
  */
 void sl_exchange_on_request_end(h2o_logger_t *logger, h2o_req_t *req);
 
-/* Bytes were handed out, or are out: that changes `sending`, and what the acceptor counts of it. */
+/*
+ * Bytes were handed out, or are out: that changes `sending` and what the acceptor counts of it, and
+ * the connection's stall check begins anew.
+ */
 void sl_exchange_set_sending(struct sl_exchange *exchange, bool sending);
 
 /* Exchanges are used again: frees those that wait for that. */

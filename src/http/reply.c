@@ -111,7 +111,6 @@ void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset)
 static void on_sent(struct sl_exchange *exchange)
 {
     sl_exchange_set_sending(exchange, false);
-    exchange->progress_ms = exchange->acceptor->now_ms;
     if (!exchange->ended)
         exchange->on_proceed(exchange);
     else if (!exchange->op_under_way)
@@ -155,14 +154,6 @@ static void start(struct sl_exchange *exchange, size_t content_length)
     h2o_start_response(req, &exchange->generator);
 }
 
-/* Bytes of a body are on their way, and the stall check begins anew. */
-static void count_sent(struct sl_exchange *exchange, size_t size)
-{
-    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
-    exchange->progress_ms = exchange->acceptor->now_ms;
-    exchange->acked_bytes = 0;
-}
-
 static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
                         h2o_send_state_t state)
 {
@@ -179,7 +170,7 @@ static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pie
         bufs[buf_count++] = h2o_iovec_init(pieces[i].data, pieces[i].size);
         size += pieces[i].size;
     }
-    count_sent(exchange, size);
+    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
     sl_exchange_set_sending(exchange, true);
     if (state == H2O_SEND_STATE_FINAL) {
         exchange->ended = true;
@@ -281,7 +272,7 @@ bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *
         sl_reply_send(exchange, pieces, count, false);
         return false;
     }
-    count_sent(exchange, size);
+    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
     if ((size_t)sent == parts[0].iov_len + size + 2)
         return true;
     write_rest(exchange, parts, count + 2, (size_t)sent);

@@ -150,7 +150,7 @@ class Slow(WireTest):
         cut = self.metric("sluice_stalled_readers_cut_total")
         wait_until(lambda: self.metric("sluice_stalled_readers_cut_total") == cut + 8)
 
-    def test_client_that_does_not_take_a_refusal_is_cut(self):
+    def refused_behind_answers(self):
         """Answers that nobody reads fill the kernel, so what h2o itself refuses then is not out."""
         missing, head = (encode_request(method, self.path) for method in ("GET", "HEAD"))
         too_large = encode_request("POST", self.path, {"Content-Length": "999999999999"})
@@ -165,14 +165,31 @@ class Slow(WireTest):
             return self.metric("sluice_stalled_readers_cut_total") > cut
 
         wait_until(is_cut)
-        cut, fit = cut + 1, seen[-2]
+        fit = seen[-2]
+        connections = []
         for full in range(max(fit - 6, 0), fit + 1):
             for more in range(7):
-                connection = self.connect(receive_buffer=2304)
-                connection.send(missing * full + head * more + too_large)
+                connections.append(self.connect(receive_buffer=2304))
+                connections[-1].send(missing * full + head * more + too_large)
+        return connections
+
+    def test_client_that_does_not_take_a_refusal_is_cut(self):
+        self.refused_behind_answers()
+        cut = self.metric("sluice_stalled_readers_cut_total")
         # Where the refusal is out the connection lingers for 30 s.
         wait_until(lambda: self.metric("sluice_connections_open") <= 1, timeout_s=40)
         self.assertGreater(self.metric("sluice_stalled_readers_cut_total"), cut)
+
+    def test_client_that_slowly_comes_to_a_refusal_is_not_cut(self):
+        """It takes something within the timeout, but not soon what makes room for the refusal."""
+        connections = self.refused_behind_answers()
+        cut = self.metric("sluice_stalled_readers_cut_total")
+        start = time.monotonic()
+        while time.monotonic() - start < 4:
+            for connection in connections:
+                self.assertTrue(connection.socket.recv(1000))
+            time.sleep(0.1)
+        self.assertEqual(self.metric("sluice_stalled_readers_cut_total"), cut)
 
     def test_reader_that_reads_slowly_is_not_cut(self):
         self.create(BYTES)
