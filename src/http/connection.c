@@ -322,7 +322,7 @@ static uint64_t upload_budget(const struct sl_acceptor *acceptor)
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
-    return !acceptor->looking && acceptor->now_ms < acceptor->next_look_ms &&
+    return acceptor->look_left == 0 && acceptor->now_ms < acceptor->next_look_ms &&
            acceptor->sending == 0 && acceptor->uploads <= upload_budget(acceptor) &&
            sl_h2o_growth() == acceptor->growth_seen;
 }
@@ -336,13 +336,13 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
     uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1;
 
-    if (!acceptor->looking) {
+    if (acceptor->look_left == 0) {
+        acceptor->look_left = acceptor->connection_count;
         acceptor->next_look_ms = acceptor->now_ms + STALL_LOOK_MS;
         acceptor->growth_seen = sl_h2o_growth();
     }
-    if (!acceptor->looking || acceptor->look_left > acceptor->connection_count)
+    if (acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
-    acceptor->looking = true;
     while (part-- > 0 && acceptor->look_left > 0) {
         struct sl_connection *connection = acceptor->connections[--acceptor->look_left];
         acceptor->uploads_seen += upload_size(connection);
@@ -354,7 +354,6 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
         keep_to_budget(acceptor, budget);
     acceptor->uploads = acceptor->uploads_seen;
     acceptor->uploads_seen = 0;
-    acceptor->looking = false;
     return true;
 }
 

@@ -169,6 +169,22 @@ class Uploads(WireTest):
             self.assertStatus(connection.read_response(), 204)
         self.assertLess(cut(), 8)
 
+    def test_are_found_while_many_connections_come_and_go(self):
+        """All are looked at in parts, the first ones last; only the three together are too much."""
+        before = self.metric("sluice_uploads_cut_total")
+        uploads, others = [], []
+        for _ in range(3):
+            uploads.append(self.begin(3 * MIB))
+            others += [self.connect() for _ in range(260)]
+
+        def is_cut():
+            others.append(self.connect())
+            for _ in range(2):
+                others.pop(0).close()
+            return self.metric("sluice_uploads_cut_total") > before
+
+        wait_until(is_cut, timeout_s=5)
+
     def assertBodiesAreCut(self, target):
         """Bodies of requests whose answer is not out yet take no room from uploads."""
         before = self.metric("sluice_uploads_cut_total")
