@@ -14,7 +14,10 @@
 
 enum {
     CONNECTIONS_CAPACITY_MIN = 64,
-    /* A send that is not taken is looked at after so many milliseconds, again and again... */
+    /*
+     * A send that is not taken is looked at after so many milliseconds, again and again; so are all
+     * connections if nothing else gives a reason...
+     */
     STALL_LOOK_MS = 1000,
     /* ...or after this part of a short timeout. */
     STALL_LOOKS_MIN = 16,
@@ -185,7 +188,7 @@ void sl_connection_cut(struct sl_connection *connection)
     shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR);
 }
 
-/* Cuts with a reset: what the client does not take goes at once, and not when the kernel gives up. */
+/* Cuts with a reset: what the client does not take goes now, and not when the kernel gives up. */
 static void cut_stalled(struct sl_connection *connection)
 {
     struct linger at_once = { .l_onoff = 1, .l_linger = 0 };

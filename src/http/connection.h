@@ -53,7 +53,7 @@ struct sl_connection *sl_connection_of(h2o_req_t *req);
 /* A request was refused, and h2o is about to close the connection: let it linger. */
 void sl_connection_linger(struct sl_connection *connection);
 
-/* The log_access of what h2o refuses before anybody is asked: a body that is too large, and such. */
+/* The log_access of what h2o refuses before anybody is asked: too large a body, and such. */
 void sl_connection_on_refused(h2o_logger_t *logger, h2o_req_t *req);
 
 /*
@@ -76,8 +76,8 @@ void sl_connection_cut(struct sl_connection *connection);
  * Looks at the next one of so many parts of all connections; true: that was the last one, and the
  * next call begins again. Cuts those whose client took nothing of an answer for the stall timeout,
  * and after the last part the largest uploads, by powers of two, until those that are left fit in
- * the acceptor's share of the budget. A body counts as long as it is kept, which is until the answer
- * was sent.
+ * the acceptor's share of the budget. A body counts as long as it is kept, which is until the
+ * answer was sent.
  */
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 

@@ -4,9 +4,9 @@
  * What     phr_decode_chunked(): h2o's decoder of chunked bodies takes "0x5" for 0, bare line feeds
  *          for line ends, anything for an extension or a trailer, and any amount of them: behind a
  *          proxy each of these can smuggle a request. This one takes what RFC 9112, 7.1 allows.
- *          phr_parse_request(): asks h2o's own, which finds what is no request; h2o would answer that
- *          itself and close the connection while the client sends, and what it had not read yet
- *          would make the kernel reset the connection and forget the answers to what came before.
+ *          phr_parse_request(): asks h2o's own, which finds what is no request; h2o would answer
+ *          that itself and close the connection while the client sends, and what it had not read
+ *          yet would make the kernel reset the connection and forget the answers before.
  *          This one passes it on as a request without a target, which the handler refuses like
  *          any other one.
  *          h2o_buffer_reserve(): asks h2o's own, and adds up what uploads take: nobody else learns
@@ -16,7 +16,7 @@
  *          likes. We route by the raw path, so this one has nothing to do.
  * Why      h2o has no hook for any of them. Its shared library calls all by name, and the linker
  *          takes the program's own function first.
- * Thread   Any; pure, but for the sum of what the buffers of a thread took. sl_h2o_override() first.
+ * Thread   Any; pure, but for the sum of what a thread's buffers took. sl_h2o_override() first.
  * Limits   SL_CHUNK_EXTRA_SIZE_MAX
  */
 #ifndef SL_HTTP_H2O_OVERRIDE_H
@@ -40,15 +40,16 @@ struct phr_chunked_decoder {
 };
 
 /*
- * Decodes `*size` bytes at `bytes` in place and sets `*size` to what they hold. -2: there is more to
- * come; -1: malformed; else the end of the body was found, and that many bytes follow what it held.
+ * Decodes `*size` bytes at `bytes` in place and sets `*size` to what they hold. -2: there is more
+ * to come; -1: malformed; else the end of the body was found, and that many bytes follow what it
+ * held.
  */
 ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *bytes, size_t *size);
 
 struct phr_header;
 /*
- * Sets what the request that `bytes` begins with consists of; returns its size. -2: there is more to
- * come. What is malformed, or longer than h2o waits for, is a request of all bytes with an empty
+ * Sets what the request that `bytes` begins with consists of; returns its size. -2: there is more
+ * to come. What is malformed, or longer than h2o waits for, is a request of all bytes with an empty
  * target, an empty method and no headers, before HTTP/1.1. `size_before`: of the call before.
  */
 int phr_parse_request(const char *bytes, size_t size, const char **method, size_t *method_size,

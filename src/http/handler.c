@@ -72,8 +72,8 @@ static bool has_strict_head(struct sl_connection *connection, h2o_req_t *req, bo
 }
 
 /*
- * Whoever says close in one of its Connection fields means it, whatever the others say; h2o looks at
- * the last one, and there keep-alive wins (RFC 9112, 9.3).
+ * Whoever says close in one of its Connection fields means it, whatever the others say; h2o looks
+ * at the last one, and there keep-alive wins (RFC 9112, 9.3).
  */
 static bool wants_close(const h2o_req_t *req)
 {

@@ -62,8 +62,8 @@ static bool set_option(int fd, int level, int option, int value)
 
 /*
  * The first socket is bound as if it were the only one, or a server that has the port already would
- * share it and nobody would notice; then it makes room for those that follow. Connections inherit how
- * much the kernel takes for a client that does not read.
+ * share it and nobody would notice; then it makes room for those that follow. Connections inherit
+ * how much the kernel takes for a client that does not read.
  */
 static int open_one(const struct sockaddr *address, socklen_t size, bool is_first)
 {
