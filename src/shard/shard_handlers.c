@@ -511,10 +511,20 @@ static uint64_t position_max(const struct sl_stream *stream, const struct sl_for
     return plan->anchor < stream->log.base ? stream->log.base : plan->ancestor.up_to;
 }
 
-static uint32_t depth_of(const struct sl_stream *stream)
+/* Plans what a fork inherits. */
+static enum sl_err plan_lineage(const struct sl_shard *shard, const struct sl_stream *stream,
+                                const struct sl_create *create, struct sl_fork_plan *plan)
+    SL_RUNS_ON(sl_role_shard)
 {
-    const struct sl_origin *origin = stream->origin;
-    return origin == NULL || origin->lineage == NULL ? 0 : origin->lineage->count;
+    enum sl_err err = plan_position(shard->setup.index, stream, create, plan);
+    if (err != SL_OK)
+        return err;
+    plan->lineage = sl_stream_lineage_at(stream, shard->setup.index, position_max(stream, plan));
+    if (plan->lineage == NULL || plan->lineage->count <= SL_FORK_DEPTH_MAX)
+        return SL_OK;
+    sl_memory_free(plan->lineage);
+    plan->lineage = NULL;
+    return SL_ERR_FORK_TOO_DEEP;
 }
 
 static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
@@ -538,16 +548,12 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
     }
     if (content_type.size > 0 && !sl_media_matches(stream->media, content_type))
         err = SL_ERR_CONTENT_TYPE_MISMATCH;
-    else if (depth_of(stream) >= SL_FORK_DEPTH_MAX)
-        err = SL_ERR_FORK_TOO_DEEP;
     else
-        err = plan_position(shard->setup.index, stream, create, plan);
+        err = plan_lineage(shard, stream, create, plan);
     if (err == SL_OK) {
         stream->forks++;
         plan->shard = shard->setup.index;
         plan->source_id = stream->id;
-        plan->lineage =
-            sl_stream_lineage_at(stream, shard->setup.index, position_max(stream, plan));
         sl_stream_view(stream, sl_log_end(&stream->log), stream->closed, &shard->now,
                        &message->op.stream);
     }

@@ -420,6 +420,15 @@ TEST_P(ForkTest, HasALimitOfDepth)
             << i;
     std::string last = "g" + std::to_string(SL_FORK_DEPTH_MAX);
     EXPECT_EQ(s().Create("deeper", ForkOf(last)).err, SL_ERR_FORK_TOO_DEEP);
+    /* Only those count whose bytes it would have. */
+    for (unsigned at : { 0u, 1u, +SL_FORK_DEPTH_MAX + 0u }) {
+        Make("early", ForkOf(last).At(at));
+        EXPECT_EQ(s().Delete("early"), SL_OK);
+    }
+    EXPECT_EQ(s().Create("deeper", ForkOf(last).At(SL_FORK_DEPTH_MAX + 1)).err,
+              SL_ERR_FORK_TOO_DEEP);
+    EXPECT_EQ(s().Create("deeper", ForkOf(last).At(SL_FORK_DEPTH_MAX + 2)).err,
+              SL_ERR_INVALID_FORK_OFFSET);
     EXPECT_EQ(s().Head("deeper").err, SL_ERR_NOT_FOUND);
     EXPECT_EQ(s().ReadAll(last).size(), static_cast<size_t>(SL_FORK_DEPTH_MAX) + 1);
     Make("beside", ForkOf("g" + std::to_string(SL_FORK_DEPTH_MAX - 1)));
