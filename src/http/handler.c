@@ -43,6 +43,8 @@ static enum sl_err parse_target(h2o_req_t *req, bool has_host, struct target *ta
     }
     if (path.len > SL_TARGET_SIZE_MAX)
         return SL_ERR_NAME_TOO_LONG;
+    if (memchr(path.base, '#', path.len) != NULL)
+        return SL_ERR_BAD_REQUEST; /* others would end the target there */
     if (path.len == 0 || *path.base != '/') {
         if (h2o_url_parse(path.base, path.len, &url) != 0)
             return SL_ERR_BAD_REQUEST;

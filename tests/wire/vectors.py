@@ -260,7 +260,8 @@ add(
     get(line="CONNECT test:80 HTTP/1.1") + get(),
     either(405, 200),
 )
-add(_S, "fragment in the target", get(line="GET /healthz#x HTTP/1.1"), either(404))
+for _target in ("/healthz#x", "/v1/stream/a#b", "/v1/stream/a?b#c", "#", "http://test/healthz#"):
+    add(_S, f"fragment in {_target!r}", get(line=f"GET {_target} HTTP/1.1"), either(400))
 add(
     _S, "longest target", get(line="GET /healthz?" + "x" * (TARGET_SIZE_MAX - 9) + " HTTP/1.1"), 200
 )
