@@ -120,7 +120,7 @@ static void fail(struct sl_wal *wal, int error)
 {
     char name[SL_WAL_FILE_NAME_SIZE];
     sl_wal_file_name(wal->file_number, name);
-    sl_log(SL_LOG_ERROR, "journal", "wal-failed", "shard=%u file=%s position=%" PRIu64 " errno=%d",
+    sl_log(SL_LOG_ERROR, "journal", "wal_failed", "shard=%u file=%s position=%" PRIu64 " errno=%d",
            wal->setup.index, name, wal->position, error);
     sl_metrics_publish(&wal->failed, 1);
     sl_wal_files_stop(wal->files);
@@ -440,7 +440,7 @@ enum sl_err sl_wal_open(const struct sl_wal_setup *setup, const struct sl_wal_ma
     *wal = NULL;
     int error = sync_end(setup, end);
     if (error != 0) {
-        sl_log(SL_LOG_ERROR, "journal", "wal-end-not-durable", "directory=%s errno=%d",
+        sl_log(SL_LOG_ERROR, "journal", "wal_end_not_durable", "directory=%s errno=%d",
                setup->directory, error);
         return sli_disk_err(error);
     }

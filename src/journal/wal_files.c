@@ -144,7 +144,7 @@ static void remove_number(const struct sl_wal_files *files, uint64_t number)
     int error = files->setup.vfs->unlink(files->setup.vfs, path);
     /* It is found again at the next start. */
     if (error != 0 && error != ENOENT)
-        sl_log(SL_LOG_WARN, "journal", "wal-file-stays", "path=%s errno=%d", path, error);
+        sl_log(SL_LOG_WARN, "journal", "wal_file_stays", "path=%s errno=%d", path, error);
 }
 
 /* ---- state; the lock is held ---- */
@@ -185,12 +185,12 @@ static bool update_room(struct sl_wal_files *files)
     sl_metrics_publish(&files->contiguous,
                        files->spares_count > 0 ? UINT64_MAX : files->in_use_end - files->position);
     if (room == SL_WAL_ROOM_FULL && before != room)
-        sl_log(SL_LOG_ERROR, "journal", "wal-full",
+        sl_log(SL_LOG_ERROR, "journal", "wal_full",
                "directory=%s errno=%d needed_bytes=%llu reason=\"no log file can be made: creates "
                "and appends are refused until one can\"",
                files->directory, files->blocked, (unsigned long long)needed_bytes);
     if (room != SL_WAL_ROOM_FULL && before == SL_WAL_ROOM_FULL)
-        sl_log(SL_LOG_INFO, "journal", "wal-has-room", "directory=%s", files->directory);
+        sl_log(SL_LOG_INFO, "journal", "wal_has_room", "directory=%s", files->directory);
     return room != before;
 }
 
@@ -221,7 +221,7 @@ int sl_wal_files_fall_back(struct sl_wal_files *files, uint64_t number, struct s
 {
     const struct sl_vfs *vfs = files->setup.vfs;
     if (!sl_wal_files_is_buffered(files))
-        sl_log(SL_LOG_WARN, "journal", "wal-not-direct", "directory=%s", files->directory);
+        sl_log(SL_LOG_WARN, "journal", "wal_not_direct", "directory=%s", files->directory);
     sl_metrics_publish(&files->buffered, 1);
     char path[SL_PATH_SIZE_MAX];
     path_of_number(files, number, path);
@@ -343,8 +343,9 @@ static int finish_spare(struct sl_wal_files *files, uint64_t number, struct sl_f
 static int end_attempt(struct sl_wal_files *files, uint64_t number, struct sl_file *file, int error)
 {
     sl_mutex_lock(files->mutex);
-    if (error != 0 && files->blocked == 0)
-        sl_log(SL_LOG_WARN, "journal", "wal-file-not-made", "directory=%s errno=%d",
+    /* EFBIG is our own: the log may not be larger now, and a flush will give files back. */
+    if (error != 0 && error != EFBIG && files->blocked == 0)
+        sl_log(SL_LOG_WARN, "journal", "wal_file_not_made", "directory=%s errno=%d",
                files->directory, error);
     files->blocked = error;
     files->space_is_low = error == ENOSPC;
@@ -570,7 +571,7 @@ static int resume(struct sl_wal_files *files, uint64_t position)
     files->has_in_use = true;
     files->position = position;
     files->in_use_end = (number + 1) * files->setup.file_size;
-    sl_log(SL_LOG_WARN, "journal", "wal-resumed",
+    sl_log(SL_LOG_WARN, "journal", "wal_resumed",
            "directory=%s reason=\"no space for the next file of %" PRIu64
            " bytes, or too many of them: free as much\"",
            files->directory, files->setup.file_size);
@@ -612,7 +613,7 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
         error = resume(opened, position);
     sl_mutex_unlock(opened->mutex);
     if (error != 0) {
-        sl_log(SL_LOG_ERROR, "journal", "wal-files-not-ready", "directory=%s errno=%d",
+        sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready", "directory=%s errno=%d",
                opened->directory, error);
         sl_wal_files_close(&opened);
         return sli_disk_err(error);
