@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build"), help="folder of the programs")
     args = parser.parse_args()
     if unknown := set(args.names) - set(ATTACKS):
-        parser.error(f"no such attack: {' '.join(sorted(unknown))}")
+        parser.error(f"no such attack: {' '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     table, start = Table(timed=not args.short), time.monotonic()
