@@ -1,6 +1,8 @@
 #include "protocol/problem.h"
 
 #include "base/assert.h"
+#include "base/limits.h"
+#include "sluice/operation.h"
 
 /*
  * code, status, whether the same request may succeed later, title, what the client should do.
@@ -21,7 +23,9 @@
     X(FORK_SOURCE_GONE, 409, false, "Fork source deleted",                                         \
       "The source was deleted and is kept only for its forks. Fork from another stream.")          \
     X(FORK_TOO_DEEP, 400, false, "Too many ancestors",                                             \
-      "Fork from a stream that is itself nearer to the first source.")                             \
+      "A fork may have bytes of at most 256 ancestors. Fork from a stream that is itself nearer "  \
+      "to "                                                                                        \
+      "the first source.")                                                                         \
     X(STREAM_CLOSED, 409, false, "Stream closed",                                                  \
       "Nothing can be appended any more. Stream-Next-Offset is the final offset.")                 \
     X(CONTENT_TYPE_MISMATCH, 409, false, "Content type mismatch",                                  \
@@ -64,12 +68,14 @@
     X(TOO_MANY_MESSAGES, 413, false, "Too many messages",                                          \
       "Split the array and send it in several requests.")                                          \
     X(PAYLOAD_TOO_LARGE, 413, false, "Body too large",                                             \
-      "Split the data and send it in several requests.")                                           \
+      "Split the data and send it in several requests. The limit is --max-body-bytes of the "      \
+      "server, or 7/16 of its --wal-file-bytes if that is less.")                                  \
     X(INVALID_TTL, 400, false, "Invalid time to live",                                             \
       "Stream-TTL is a number of seconds: 0, or digits without a leading zero, at most "           \
       "2^53 - 1.")                                                                                 \
     X(INVALID_EXPIRES_AT, 400, false, "Invalid expiry instant",                                    \
-      "Stream-Expires-At is an RFC 3339 date-time, for instance 2030-01-31T12:00:00Z.")            \
+      "Stream-Expires-At is an RFC 3339 date-time of at most 63 bytes, for instance "              \
+      "2030-01-31T12:00:00Z.")                                                                     \
     X(TTL_AND_EXPIRES_AT, 400, false, "Two kinds of expiry",                                       \
       "Send either Stream-TTL or Stream-Expires-At.")                                              \
     X(INVALID_STREAM_NAME, 400, false, "Invalid stream name",                                      \
@@ -83,10 +89,12 @@
     X(RESERVED_NAME, 404, false, "Reserved path",                                                  \
       "Paths at and below __ds are not streams. Use another path.")                                \
     X(BAD_REQUEST, 400, false, "Bad request",                                                      \
-      "Send HTTP/1.1 with one Host, at most one of Content-Length and Transfer-Encoding, no "      \
-      "folded headers, and at most 100 headers in 408 KiB.")                                       \
+      "Send HTTP/1.1 with one Host, at most one of Content-Length and Transfer-Encoding, lines "   \
+      "that end with CR LF, no folded headers, no NUL, no white space before a colon, and at "     \
+      "most "                                                                                      \
+      "100 headers in 408 KiB.")                                                                   \
     X(METHOD_NOT_ALLOWED, 405, false, "Method not allowed",                                        \
-      "Streams know GET, HEAD, PUT, POST, DELETE and OPTIONS.")                                    \
+      "The Allow header lists the methods of this path.")                                          \
     X(INVALID_REQUEST, 400, false, "Invalid request", "The message says what is wrong.")           \
     X(SUBSCRIPTION_NOT_FOUND, 404, false, "Subscription not found",                                \
       "Create the subscription with PUT, or check its id and the path.")                           \
@@ -113,7 +121,8 @@
     X(TOO_MANY_READERS, 429, true, "Too many live readers",                                        \
       "Try again later, or read without live. The limit is --live-readers-max of the server.")     \
     X(MEMORY_LIMIT_EXCEEDED, 503, true, "Memory budget used up",                                   \
-      "Nothing was changed. Try again later, or delete streams that are not needed.")              \
+      "Nothing was changed. Try again later, or delete streams that are not needed. The limit is " \
+      "--memory-budget-bytes of the server.")                                                      \
     X(STORAGE_FAILED, 503, false, "Disk failed",                                                   \
       "The change may or may not have happened: read the stream, or retry with a producer, once "  \
       "the server was restarted.")                                                                 \
@@ -153,6 +162,18 @@ static const struct sl_problem problems[SL_ERR_COUNT] = {
     SL_STATIC_ASSERT(sizeof(BODY(CODE, status, title, detail)) - 1 <= SL_PROBLEM_SIZE_MAX, #CODE);
 PROBLEM_LIST(X)
 #undef X
+
+/* What the texts say of limits. */
+SL_STATIC_ASSERT(SL_FORK_DEPTH_MAX == 256, "FORK_TOO_DEEP");
+SL_STATIC_ASSERT(SL_CONTENT_TYPE_SIZE_MAX == 255, "INVALID_CONTENT_TYPE");
+SL_STATIC_ASSERT(SL_SEQ_SIZE_MAX == 256, "INVALID_SEQ");
+SL_STATIC_ASSERT(SL_PRODUCER_ID_SIZE_MAX == 256, "INVALID_PRODUCER");
+SL_STATIC_ASSERT(SL_PRODUCER_NUMBER_MAX == (UINT64_C(1) << 53) - 1, "INVALID_PRODUCER");
+SL_STATIC_ASSERT(SL_JSON_DEPTH_MAX == 1024, "INVALID_JSON");
+SL_STATIC_ASSERT(SL_EXPIRES_TEXT_SIZE_MAX == 63, "INVALID_EXPIRES_AT");
+SL_STATIC_ASSERT(SL_NAME_SIZE_MAX == 1024, "NAME_TOO_LONG");
+SL_STATIC_ASSERT(SL_TARGET_SIZE_MAX == 8192, "NAME_TOO_LONG");
+SL_STATIC_ASSERT(SL_HEADERS_MAX == 100, "BAD_REQUEST");
 
 /* Every error has its line in the list, and once: two would give one name to two of these. */
 enum {

@@ -105,6 +105,17 @@ TEST(Problem, EveryBodyIsTheJsonOfItsParts)
     }
 }
 
+TEST(Problem, ALimitIsCalledByItsOption)
+{
+    const std::set<int> more = { SL_ERR_PAYLOAD_TOO_LARGE, SL_ERR_MEMORY_LIMIT_EXCEEDED };
+    for (int i = 1; i < SL_ERR_COUNT; i++) {
+        const struct sl_problem *problem = sl_problem_of(error_at(i));
+        if (problem->status == 429 || more.count(i) > 0) {
+            EXPECT_NE(strstr(problem->detail, "The limit is --"), nullptr) << problem->detail;
+        }
+    }
+}
+
 TEST(ProblemDeathTest, SuccessIsNoProblem)
 {
     EXPECT_DEATH(sl_problem_of(SL_OK), "SL_OK");
