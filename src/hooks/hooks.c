@@ -307,7 +307,8 @@ bool sl_hooks_hold(struct sl_hooks *hooks, struct sl_hooks_request *request, siz
     sl_mutex_unlock(hooks->hold_lock);
     if (!fits) {
         request->err = SL_ERR_OVERLOADED;
-        request->message = "requests at __ds hold as much memory as they may: try again later";
+        request->message = "requests at __ds hold as much memory as they may, an eighth of "
+                           "--memory-budget-bytes: try again later";
     }
     return fits;
 }

@@ -39,7 +39,8 @@ void sli_hooks_refuse_room(struct sl_hooks_request *request, enum sl_err err)
 {
     refuse(request, err,
            err == SL_ERR_MEMORY_LIMIT_EXCEEDED
-               ? "subscriptions take as much memory as they may: remove some of them or their links"
+               ? "subscriptions take as much memory as they may, an eighth of "
+                 "--memory-budget-bytes: remove some of them or their links"
                : request->message);
 }
 
@@ -127,7 +128,10 @@ static struct sli_hook *make(struct sl_hooks *hooks, struct sl_hooks_request *re
         return NULL;
     }
     if (body->pattern.size > 0 && sl_glob_create(body->pattern, &glob) != SL_OK) {
-        refuse(request, SL_ERR_INVALID_REQUEST, "the pattern is malformed or too long");
+        SL_STATIC_ASSERT(SL_NAME_SIZE_MAX == 1024 && SL_GLOB_SEGMENTS_MAX == 64, "what is said");
+        refuse(request, SL_ERR_INVALID_REQUEST,
+               "the pattern is malformed, or has more than 1024 bytes percent-encoded, or more "
+               "than 64 segments");
         return NULL;
     }
     struct sli_hook *hook = sli_hook_create();

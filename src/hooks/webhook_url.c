@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "protocol/ascii.h"
 #include "protocol/number.h"
 
@@ -289,11 +290,13 @@ static const char *check_host(struct sl_bytes host, bool in_brackets, bool allow
     return NULL;
 }
 
+SL_STATIC_ASSERT(SL_WEBHOOK_URL_SIZE_MAX == 2048, "what is said to the client");
+
 static const char *parse(struct sl_bytes text, bool allow_local, struct sl_webhook_url *url)
 {
     bool in_brackets;
     if (text.size > SL_WEBHOOK_URL_SIZE_MAX)
-        return "the URL is too long";
+        return "the URL has more than 2048 bytes";
     if (!has_only_url_characters(text))
         return "the URL has a fragment or characters that have to be percent-encoded";
     url->is_https = take_prefix(&text, "https://");

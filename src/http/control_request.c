@@ -1,5 +1,6 @@
 #include "http/control_request.h"
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "hooks/hooks.h"
 #include "http/base_url.h"
@@ -64,6 +65,19 @@ static void answer_json(struct sl_exchange *exchange, int status, const char *ca
     sl_reply_finish(exchange, &text, 1);
 }
 
+/* Of a limit it names the option, too. */
+static void append_message(struct sl_buffer *text, enum sl_err err)
+{
+    struct sl_buffer message = { NULL, 0, 0 };
+    const struct sl_problem *problem = sl_problem_of(err);
+
+    sl_buffer_append_text(&message, sl_err_text(err));
+    if (problem->status == 429)
+        sl_buffer_printf(&message, ". %s", problem->detail);
+    sl_json_append_string(text, sl_buffer_bytes(&message));
+    sl_buffer_deinit(&message);
+}
+
 /* `message` may be NULL; `members` are more of the error object, or empty. */
 static void answer_error(struct sl_exchange *exchange, enum sl_err err, const char *message,
                          struct sl_bytes members, const char *allow)
@@ -71,7 +85,10 @@ static void answer_error(struct sl_exchange *exchange, enum sl_err err, const ch
     struct sl_buffer text = { NULL, 0, 0 };
 
     sl_buffer_printf(&text, "{\"error\":{\"code\":\"%s\",\"message\":", sl_err_code(err));
-    sl_json_append_string(&text, sl_bytes_of(message == NULL ? sl_err_text(err) : message));
+    if (message == NULL)
+        append_message(&text, err);
+    else
+        sl_json_append_string(&text, sl_bytes_of(message));
     sl_buffer_append_text(&text, members.size == 0 ? "" : ",");
     sl_buffer_append_bytes(&text, members);
     sl_buffer_append_text(&text, "}}");
@@ -318,7 +335,9 @@ static void start_subscription(struct sl_exchange *exchange, enum sl_method meth
     enum sl_err err = sl_stream_name_parse(raw_id, control->id, &id_size);
     if (err != SL_OK || id_size > ID_SIZE_MAX) {
         err = SL_ERR_INVALID_REQUEST;
-        message = "the id of the subscription is malformed or too long";
+        SL_STATIC_ASSERT(ID_SIZE_MAX == 255, "what is said to the client");
+        message = "the id of the subscription is malformed, or has more than 255 bytes "
+                  "percent-encoded";
     } else {
         control->request.id = sl_bytes(control->id, id_size);
         err = read_request(control, route, stream, &message);

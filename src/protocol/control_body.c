@@ -16,6 +16,14 @@ enum {
     TEXT_SIZE_MIN = 64,
 };
 
+/* What is said to the client. */
+SL_STATIC_ASSERT(SL_NAME_SIZE_MAX == 1024, "pattern, streams, wake_stream");
+SL_STATIC_ASSERT(SL_LEASE_MS_MIN == 1000, "lease_ttl_ms");
+SL_STATIC_ASSERT(SL_LEASE_MS_MAX == 600000, "lease_ttl_ms");
+SL_STATIC_ASSERT(SL_DESCRIPTION_SIZE_MAX == 4096, "description");
+SL_STATIC_ASSERT(SL_WORKER_SIZE_MAX == 1024, "worker");
+SL_STATIC_ASSERT(SL_CONTROL_BODY_SIZE_MAX == 4194304, "the body");
+
 /* A request being read: first thing that is wrong wins. */
 struct reader {
     struct sl_bytes object;       /* borrowed: minified */
@@ -138,7 +146,8 @@ static void sort_streams(struct sl_control_body *body)
 
 static void read_streams(struct reader *reader)
 {
-    static const char what[] = "streams must be an array of names of streams";
+    static const char what[] =
+        "streams must be an array of names of streams, each of at most 1024 bytes percent-encoded";
     struct sl_control_body *body = reader->body;
     struct sl_bytes array, value;
     if (!find(reader->object, "streams", &array))
@@ -195,7 +204,8 @@ static void read_type(struct reader *reader)
 static void read_delivery(struct reader *reader)
 {
     static const char what[] = "webhook subscriptions need webhook.url";
-    static const char no_wake[] = "wake_stream must be the name of a stream";
+    static const char no_wake[] =
+        "wake_stream must be the name of a stream, of at most 1024 bytes percent-encoded";
     struct sl_control_body *body = reader->body;
     struct sl_bytes webhook, url, wake;
     if (body->is_webhook) {
@@ -231,16 +241,16 @@ static void read_description(struct reader *reader)
     body->has_description =
         sl_json_find(reader->object, "description", &value) && sl_json_is_string(value);
     if (body->has_description)
-        body->description =
-            text_of(reader, "description", SL_DESCRIPTION_SIZE_MAX, "description is too long");
+        body->description = text_of(reader, "description", SL_DESCRIPTION_SIZE_MAX,
+                                    "description must be a text of at most 4096 bytes");
 }
 
 static void read_subscription(struct reader *reader)
 {
     struct sl_control_body *body = reader->body;
     read_type(reader);
-    body->pattern = cut_slashes(
-        text_of(reader, "pattern", SL_NAME_SIZE_MAX, "pattern must be a string, and not too long"));
+    body->pattern = cut_slashes(text_of(reader, "pattern", SL_NAME_SIZE_MAX,
+                                        "pattern must be a string of at most 1024 bytes"));
     read_streams(reader);
     if (body->pattern.size == 0 && body->stream_count == 0)
         refuse(reader, "pattern or streams is needed");
@@ -354,7 +364,6 @@ static enum sl_err read_body(struct sl_bytes json, struct sl_control_body *body,
 static enum sl_err parse(struct sl_bytes json, struct sl_control_body *body, const char **what,
                          void (*read)(struct reader *reader))
 {
-    SL_STATIC_ASSERT(SL_CONTROL_BODY_SIZE_MAX == 4194304, "what is said to the client");
     *what = "the body may have at most 4194304 bytes";
     if (json.size > SL_CONTROL_BODY_SIZE_MAX)
         return SL_ERR_PAYLOAD_TOO_LARGE;

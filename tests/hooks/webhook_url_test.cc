@@ -253,7 +253,7 @@ TEST(WebhookUrl, BoundsTheLength)
     url.resize(SL_WEBHOOK_URL_SIZE_MAX - 1, 'a');
     EXPECT_EQ(parse(url, false), "https example.com 443");
     EXPECT_EQ(parse(url + "a", false), "https example.com 443");
-    EXPECT_EQ(parse(url + "aa", false), "the URL is too long");
+    EXPECT_EQ(parse(url + "aa", false), "the URL has more than 2048 bytes");
 }
 
 TEST(WebhookUrl, BoundsTheName)

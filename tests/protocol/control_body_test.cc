@@ -180,6 +180,30 @@ TEST(ControlBody, KnowsTheLimitsOfALease)
                   "lease_ttl_ms must be an integer from 1000 to 600000");
 }
 
+TEST(ControlBody, SaysHowLongATextMayBe)
+{
+    const struct {
+        const char *before, *after;
+        size_t size_max;
+        const char *wrong;
+    } cases[] = {
+        { R"("pattern":")", "\"", 1024, "pattern must be a string of at most 1024 bytes" },
+        { R"("streams":[")", "\"]", 1024,
+          "streams must be an array of names of streams, each of at most 1024 bytes "
+          "percent-encoded" },
+        { R"("wake_stream":")", "\"", 1024,
+          "wake_stream must be the name of a stream, of at most 1024 bytes percent-encoded" },
+        { R"("description":")", "\"", 4096, "description must be a text of at most 4096 bytes" },
+    };
+    for (const auto &c : cases) {
+        auto wrong_with = [&c](size_t size) {
+            return WrongSubscription(c.before + std::string(size, 'x') + c.after);
+        };
+        EXPECT_EQ(wrong_with(c.size_max), "nothing") << c.before;
+        EXPECT_EQ(wrong_with(c.size_max + 1), c.wrong);
+    }
+}
+
 TEST(ControlBody, ReadsAClaim)
 {
     Body one(sl_control_parse_claim, R"({"worker":"w-1"})");

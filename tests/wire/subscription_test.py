@@ -716,11 +716,13 @@ class Limits(SubscriptionTest):
         for i in range(2):
             self.subscribe(f"{self.id}-{i}", pattern=None, streams=["a"])
         body = {"type": "pull-wake", "streams": ["a"], "wake_stream": "w"}
-        self.assertError(self.control("PUT", body=body), 429, "TOO_MANY_SUBSCRIPTIONS")
+        error = self.assertError(self.control("PUT", body=body), 429, "TOO_MANY_SUBSCRIPTIONS")
+        self.assertIn("--subscriptions-max", error["message"])
         self.control("DELETE", subscription=f"{self.id}-0")
         body["streams"] = ["a", "b", "c"]
         response = self.control("PUT", body=body)
-        self.assertError(response, 429, "TOO_MANY_LINKS")
+        error = self.assertError(response, 429, "TOO_MANY_LINKS")
+        self.assertIn("--subscription-links-max", error["message"])
         self.assertError(self.control("GET"), 404, "SUBSCRIPTION_NOT_FOUND")
         body["streams"] = ["a", "b"]
         self.assertStatus(self.control("PUT", body=body), 201)
