@@ -96,8 +96,8 @@ SL_NODISCARD enum sl_err sl_engine_open(const struct sl_engine_options *options,
  * Writes a backup with everything that was durable when the call came, and perhaps more, while the
  * engine runs; creates of forks wait a moment. `destination` does not exist or is empty. One at a
  * time. Any thread that is not a shard, until close begins.
- * Errors: INVALID_ARGUMENT (there is no data directory) DESTINATION_IN_USE STORAGE_FAILED DISK_FULL
- * OVERLOADED (another one is under way)
+ * Errors: INVALID_ARGUMENT (there is no data directory) DESTINATION_IN_USE DESTINATION_UNUSABLE
+ * STORAGE_FAILED DISK_FULL OVERLOADED (another one is under way)
  */
 SL_NODISCARD enum sl_err sl_engine_backup(struct sl_engine *engine, const char *destination);
 

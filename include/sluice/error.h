@@ -74,6 +74,7 @@ extern "C" {
     X(DATA_SHARDS, "the data directory was made for another number of shards")                     \
     X(DATA_KIND, "a backup is no data directory, and a data directory is no backup")               \
     X(DESTINATION_IN_USE, "the destination is there and not empty")                                \
+    X(DESTINATION_UNUSABLE, "the destination cannot be made or used; its parent has to be there")  \
     X(DATA_VOLATILE, "the data directory is on a file system that forgets everything")             \
     X(OVERLOADED, "the server is busy")                                                            \
     X(SHUTTING_DOWN, "the server is shutting down")                                                \

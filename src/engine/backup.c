@@ -20,10 +20,9 @@ static enum sl_err write_all(struct sl_engine *engine, struct sl_cut *cuts, cons
 {
     const struct sl_store *store = engine->store;
     enum sl_err err = sl_backup_begin(store, destination);
-    if (err == SL_ERR_DESTINATION_IN_USE)
+    if (err != SL_OK)
         return err;
-    if (err == SL_OK)
-        err = choose(engine, cuts);
+    err = choose(engine, cuts);
     for (unsigned i = 0; i < store->shards && err == SL_OK; i++)
         err = sl_backup_add(store, destination, i, &cuts[i]);
     if (err == SL_OK)

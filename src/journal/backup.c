@@ -19,9 +19,16 @@ enum { COPY_BYTES = 1024 * 1024 };
 static enum sl_err fail(const char *path, int error, const char *what)
 {
     char text[SL_LOG_LINE_SIZE_MAX / 2];
-    sl_log(SL_LOG_ERROR, "journal", "backup_failed", "path=%s errno=%d what=\"%s\"",
-           sl_log_escaped(text, sizeof(text), sl_bytes_of(path)), error, what);
+    sl_log(SL_LOG_ERROR, "journal", "backup_failed", "path=%s what=\"%s%s%s\"",
+           sl_log_escaped(text, sizeof(text), sl_bytes_of(path)), what, error == 0 ? "" : ": ",
+           error == 0 ? "" : strerror(error));
     return sli_disk_err(error);
+}
+
+static enum sl_err fail_destination(const char *path, int error, const char *what)
+{
+    enum sl_err err = fail(path, error, what);
+    return sli_store_is_mistake(error) ? SL_ERR_DESTINATION_UNUSABLE : err;
 }
 
 /* ---- cut ---- */
@@ -60,18 +67,19 @@ static enum sl_err make_empty(const struct sl_vfs *vfs, const char *path)
 {
     bool in_use = false;
     if (strlen(path) >= SL_PATH_SIZE_MAX)
-        return fail(path, ENAMETOOLONG, "the path is too long");
+        return fail_destination(path, ENAMETOOLONG, "the path cannot be used");
     int error = vfs->make_directory(vfs, path);
     if (error == EEXIST)
         error = vfs->list(vfs, path, on_any_name, &in_use);
     if (error != 0)
-        return fail(path, error, "the directory cannot be made or read");
+        return fail_destination(path, error, "the directory cannot be made or read");
     if (in_use) {
         (void)fail(path, 0, "the directory is not empty");
         return SL_ERR_DESTINATION_IN_USE;
     }
     error = sli_store_sync_parent(vfs, path);
-    return error == 0 ? SL_OK : fail(path, error, "the directory cannot be made durable");
+    return error == 0 ? SL_OK
+                      : fail_destination(path, error, "the directory cannot be made durable");
 }
 
 static int write_note(const struct sl_vfs *vfs, const char *directory, const char *text)
@@ -199,8 +207,12 @@ enum sl_err sl_backup_begin(const struct sl_store *store, const char *destinatio
     if (err != SL_OK)
         return err;
     int error = write_note(store->vfs, destination, NOTE_BEGUN);
-    return error == 0 ? make_shards(store, destination)
-                      : fail(destination, error, "the directory cannot be written");
+    if (error != 0)
+        return fail_destination(destination, error, "the directory cannot be written");
+    err = make_shards(store, destination);
+    if (err != SL_OK)
+        sl_backup_abandon(store, destination, err);
+    return err;
 }
 
 static enum sl_err add_segments(const struct sl_store *store, const char *directory,
@@ -362,7 +374,7 @@ enum sl_err sl_backup_restore(const struct sl_store *backup, const char *path,
     struct sl_store restored = *backup;
     restored.history_id = sl_random_u64();
     enum sl_err err = sl_backup_begin(backup, path);
-    if (err == SL_ERR_DESTINATION_IN_USE)
+    if (err != SL_OK)
         return err;
     for (unsigned i = 0; i < backup->shards && err == SL_OK; i++)
         err = restore_shard(backup, path, i, on_file);

@@ -56,8 +56,7 @@ static enum sl_err refuse(const char *path, enum sl_err err, int error, const ch
     return err;
 }
 
-/* Whoever named the directory can mend this: it is no failure of the disk. */
-static bool is_mistake(int error)
+bool sli_store_is_mistake(int error)
 {
     return error == ENOENT || error == ENOTDIR || error == EISDIR || error == EACCES ||
            error == EPERM || error == EROFS || error == ELOOP || error == EEXIST ||
@@ -66,7 +65,7 @@ static bool is_mistake(int error)
 
 static enum sl_err refuse_disk(const char *path, int error, const char *reason)
 {
-    if (is_mistake(error))
+    if (sli_store_is_mistake(error))
         return refuse(path, SL_ERR_DATA_DIRECTORY, error, reason,
                       "check its name, and who may use it");
     return refuse(path, sli_disk_err(error), error, reason,

@@ -138,6 +138,7 @@
     X(DATA_SHARDS, 500, false, "Data directory for other shards", "Tell the operator.")            \
     X(DATA_KIND, 500, false, "Data directory of another kind", "Tell the operator.")               \
     X(DESTINATION_IN_USE, 500, false, "Destination in use", "Tell the operator.")                  \
+    X(DESTINATION_UNUSABLE, 500, false, "Destination not usable", "Tell the operator.")            \
     X(DATA_VOLATILE, 500, false, "Data directory in memory", "Tell the operator.")                 \
     X(OVERLOADED, 503, true, "Server busy", "Nothing was changed. Try again later.")               \
     X(SHUTTING_DOWN, 503, true, "Server shutting down", "Try again later.")                        \

@@ -33,11 +33,11 @@ static const char backup_usage[] =
     "\n"
     "  --no-check   do not: links are made in no time, whatever they hold\n"
     "\n"
-    "Exit code: 0 the backup is durable, 1 usage or DESTINATION is not empty, 3 DATA_DIR or the "
-    "backup is\n"
-    "corrupt, 4 DATA_DIR is locked and nobody answers, 5 another version wrote it, 6 the disk or "
-    "the server\n"
-    "failed.\n";
+    "Exit code: 0 the backup is durable, 1 usage or DESTINATION is not empty or cannot be made, 3 "
+    "DATA_DIR or\n"
+    "the backup is corrupt, 4 DATA_DIR is locked and nobody answers, 5 another version wrote it, 6 "
+    "the disk or\n"
+    "the server failed.\n";
 
 static const char restore_usage[] =
     "sluice restore BACKUP DATA_DIR\n"
@@ -48,9 +48,10 @@ static const char restore_usage[] =
     "backup stays as\n"
     "it is and can be restored again.\n"
     "\n"
-    "Exit code: 0 DATA_DIR is durable and can be served, 1 usage, it is not empty, or BACKUP is no "
-    "complete\n"
-    "backup, 3 the backup is corrupt, 5 another version wrote it, 6 the disk failed.\n";
+    "Exit code: 0 DATA_DIR is durable and can be served, 1 usage, it is not empty or cannot be "
+    "made, or BACKUP\n"
+    "is no complete backup, 3 the backup is corrupt, 5 another version wrote it, 6 the disk "
+    "failed.\n";
 
 static enum sl_exit_code end(enum sl_err err, const char *what, const char *path)
 {
@@ -89,11 +90,11 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
 
 static enum sl_exit_code judge_answer(const char *answer, const char *destination)
 {
-    static const char in_use[] = "error DESTINATION_IN_USE";
+    static const char mistake[] = "error DESTINATION_"; /* IN_USE, UNUSABLE */
     if (strcmp(answer, "ok") == 0)
         return end(SL_OK, "backup complete", destination);
     sl_control_complain(destination, answer);
-    return strncmp(answer, in_use, strlen(in_use)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
+    return strncmp(answer, mistake, strlen(mistake)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
 }
 
 /* Nobody serves the directory: this process does, for a moment. */

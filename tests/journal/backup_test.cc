@@ -58,7 +58,7 @@ class Backup : public ::testing::Test
         for (auto at = segments.rbegin(); at != segments.rend(); ++at)
             sl_cut_add(&cut, *at);
         sl_err err = sl_backup_begin(&store_, destination);
-        bool begun = err != SL_ERR_DESTINATION_IN_USE;
+        bool begun = err == SL_OK;
         if (err == SL_OK)
             err = sl_backup_add(&store_, destination, 0, &cut);
         if (err == SL_OK)
@@ -205,6 +205,18 @@ TEST_F(Backup, TakesOnlyAnEmptyDirectory)
     EXPECT_EQ(Run(), SL_ERR_DESTINATION_IN_USE);
     EXPECT_EQ(Run(kStore), SL_ERR_DESTINATION_IN_USE);
     EXPECT_EQ(disk_->Paths(), before);
+}
+
+TEST_F(Backup, ToAWrongPlaceIsAMistakeAndNoFailureOfTheDisk)
+{
+    disk_->SetBytes("/file", "x");
+    std::vector<std::string> before = disk_->Paths();
+    for (const std::string &path : { std::string("/no/parent"), std::string("/file"),
+                                     "/" + std::string(SL_PATH_SIZE_MAX, 'p') })
+        EXPECT_EQ(Run(path.c_str()), SL_ERR_DESTINATION_UNUSABLE) << path;
+    EXPECT_EQ(disk_->Paths(), before);
+    disk_->FailNth(DiskCall::kAny, 1, EIO);
+    EXPECT_EQ(Run(), SL_ERR_STORAGE_FAILED);
 }
 
 /* Every call fails once, and the power fails after that. */

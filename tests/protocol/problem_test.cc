@@ -50,6 +50,7 @@ TEST(Problem, StatusesAreThoseOfTheProtocol)
         { SL_ERR_DATA_VOLATILE, 500, false },
         { SL_ERR_DATA_KIND, 500, false },
         { SL_ERR_DESTINATION_IN_USE, 500, false },
+        { SL_ERR_DESTINATION_UNUSABLE, 500, false },
         { SL_ERR_SUBSCRIPTION_NOT_FOUND, 404, false },
         { SL_ERR_SUBSCRIPTION_ALREADY_EXISTS, 409, false },
         { SL_ERR_TOKEN_INVALID, 401, false },

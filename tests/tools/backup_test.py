@@ -234,6 +234,19 @@ class Refusals(ToolTest):
         self.assertIn("not empty", self.errors)
         self.assertServes(self.sample)
 
+    def test_the_parent_of_the_destination_is_there(self):
+        self.sluice("backup", self.sample, self.backup)
+        nowhere = self.place / "nothing" / "backup"
+        self.sluice("restore", self.backup, nowhere, expected=1)
+        self.assertIn("its parent has to be there", self.errors)
+        self.sluice("backup", self.sample, nowhere, expected=1)
+        self.assertIn("its parent has to be there", self.errors)
+        server = self.start()
+        self.sluice("backup", self.sample, nowhere, expected=1)
+        self.assertIn("its parent has to be there", self.errors)
+        server.stop()
+        self.assertFalse(nowhere.parent.exists())
+
     def test_a_server_does_not_start_on_a_backup(self):
         self.sluice("backup", self.sample, self.backup)
         with self.assertRaisesRegex(AssertionError, "sluice restore"):
