@@ -340,9 +340,9 @@ static int make_directory(const struct sl_store *store, const char *name)
     return error == EEXIST ? 0 : error;
 }
 
-int sli_store_sync_parent(const struct sl_vfs *vfs, const char *path)
+/* "." of a name alone. The path has less than SL_PATH_SIZE_MAX bytes. */
+static void parent_of(const char *path, char out[SL_PATH_SIZE_MAX])
 {
-    char parent[SL_PATH_SIZE_MAX];
     size_t size = strlen(path);
     while (size > 0 && path[size - 1] == '/')
         size--;
@@ -350,10 +350,18 @@ int sli_store_sync_parent(const struct sl_vfs *vfs, const char *path)
         size--;
     while (size > 1 && path[size - 1] == '/')
         size--;
-    SL_ASSERT(size < sizeof(parent));
-    memcpy(parent, path, size);
-    parent[size] = '\0';
-    return vfs->sync_directory(vfs, size == 0 ? "." : parent);
+    SL_ASSERT(size < SL_PATH_SIZE_MAX);
+    memcpy(out, path, size);
+    out[size] = '\0';
+    if (size == 0)
+        memcpy(out, ".", sizeof("."));
+}
+
+int sli_store_sync_parent(const struct sl_vfs *vfs, const char *path)
+{
+    char parent[SL_PATH_SIZE_MAX];
+    parent_of(path, parent);
+    return vfs->sync_directory(vfs, parent);
 }
 
 /* All directories are durable before the identity says that they are there. */
@@ -479,19 +487,27 @@ static enum sl_err lock(const struct sl_store_setup *setup, struct sl_store *sto
                       : refuse_disk(store->path, error, "the data directory cannot be locked");
 }
 
+/* Nothing is made in a place that is refused. */
 static enum sl_err check_place(const struct sl_store_setup *setup, const struct sl_store *store)
 {
+    char parent[SL_PATH_SIZE_MAX];
     bool is_volatile = false;
-    int error = setup->must_exist ? 0 : store->vfs->make_directory(store->vfs, store->path);
-    if (error == 0 || error == EEXIST)
-        error = store->vfs->is_volatile(store->vfs, store->path, &is_volatile);
+    int error = store->vfs->is_volatile(store->vfs, store->path, &is_volatile);
+    bool is_new = error == ENOENT && !setup->must_exist;
+    if (is_new) {
+        parent_of(store->path, parent);
+        error = store->vfs->is_volatile(store->vfs, parent, &is_volatile);
+    }
     if (error != 0)
         return refuse_disk(store->path, error, "the data directory cannot be used");
     if (is_volatile && !setup->allow_volatile)
         return refuse(store->path, SL_ERR_DATA_VOLATILE, 0,
                       "the file system forgets everything when the machine stops",
                       "name a directory on a disk, or give --allow-volatile-data-dir");
-    return SL_OK;
+    error = is_new ? store->vfs->make_directory(store->vfs, store->path) : 0;
+    return error == 0 || error == EEXIST
+               ? SL_OK
+               : refuse_disk(store->path, error, "the data directory cannot be made");
 }
 
 static enum sl_err open_store(const struct sl_store_setup *setup, struct sl_store *store)
