@@ -116,6 +116,12 @@ uint64_t sl_engine_history_id(const struct sl_engine *engine);
 /* How many shards there are. Any thread. */
 unsigned sl_engine_shards(const struct sl_engine *engine);
 
+/*
+ * Bytes that one change may hold in the log files that the directory has, see SL_PAYLOAD_BYTES_MAX;
+ * UINT64_MAX without a directory. Any thread.
+ */
+uint64_t sl_engine_payload_max(const struct sl_engine *engine);
+
 /* Any thread. */
 void sl_engine_status(const struct sl_engine *engine, struct sl_engine_status *status);
 

@@ -302,6 +302,11 @@ unsigned sl_engine_shards(const struct sl_engine *engine)
     return engine->route.shards;
 }
 
+uint64_t sl_engine_payload_max(const struct sl_engine *engine)
+{
+    return engine->payload_max_bytes;
+}
+
 static void add_commits(const struct sl_shard *shard, struct sl_engine_status *status)
 {
     uint64_t counts[SL_WAL_LATENCY_BUCKETS], sum_us = 0;

@@ -74,6 +74,20 @@ static void fill_in(struct sl_server_options *options)
                2 * options->http.body_size_max * options->http.acceptors);
 }
 
+/* The options fit together; the directory may have been made with smaller log files. */
+static void warn_of_small_log(const struct sl_server_options *options,
+                              const struct sl_engine *engine)
+{
+    uint64_t most = sl_engine_payload_max(engine);
+
+    if (options->http.body_size_max > most)
+        sl_log(SL_LOG_WARN, "server", "log_files_small",
+               "reason=\"the data directory was made with a smaller --wal-file-bytes, which stays: "
+               "its log files take no more than %" PRIu64 " bytes at once\" "
+               "todo=\"lower --max-body-bytes to that: what is larger is refused\"",
+               most);
+}
+
 /* As many descriptors as the kernel lets us have; no more connections than that. */
 static void raise_descriptor_limit(struct sl_http_options *http)
 {
@@ -210,6 +224,7 @@ static int serve(int argument_count, char *const *arguments)
                         sl_tool_word(options.engine.data_directory));
             code = (int)sl_exit_code_of(err);
         } else {
+            warn_of_small_log(&options, engine);
             code = run(&options, engine, registry, &signals);
             sl_engine_close(&engine);
         }

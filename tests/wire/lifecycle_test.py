@@ -1,6 +1,8 @@
 """Starting and stopping: the ready line, options, SIGTERM with everything under way."""
 import os
+import pathlib
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -203,6 +205,16 @@ class Start(unittest.TestCase):
             done = self.run_binary(*arguments)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertIn("sluice", done.stdout)
+
+    def test_tells_of_log_files_that_are_too_small_for_bodies(self):
+        with tempfile.TemporaryDirectory(dir=pathlib.Path(BINARY).resolve().parent) as place:
+            where = ("--data-dir", place + "/data")
+            Server(*where, "--wal-file-bytes", 1 << 20, "--max-body-bytes", 1000).stop()
+            for size, is_told in ((458752, False), (458753, True)):
+                server = Server(*where, "--max-body-bytes", size)
+                log = server.stderr()
+                server.stop()
+                self.assertEqual("log_files_small" in log, is_told, log)
 
     def test_port_in_use_is_exit_code_1(self):
         server = Server()
