@@ -186,9 +186,24 @@ static int print(const char *heading, void (*table)(struct sl_buffer *))
 
 static int print_options(int argument_count, char *const *arguments)
 {
-    (void)argument_count;
-    (void)arguments;
+    static const char options_usage[] = "sluice options\n"
+                                        "\n"
+                                        "Prints the options of sluice serve as a Markdown table.\n";
+    const struct sl_tool_arguments wanted = { options_usage, NULL, 0, NULL, 0 };
+    enum sl_exit_code code;
+    if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
+        return (int)code;
     return print("", sl_server_options_markdown);
+}
+
+static int print_version(int argument_count, char *const *arguments)
+{
+    const struct sl_tool_arguments wanted = { "sluice --version\n", NULL, 0, NULL, 0 };
+    enum sl_exit_code code;
+    if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
+        return (int)code;
+    printf("sluice %s\n", SL_VERSION);
+    return SL_EXIT_CLEAN;
 }
 
 static int serve(int argument_count, char *const *arguments)
@@ -247,6 +262,7 @@ static const struct command {
     { "restore", sl_restore_main },
     { "rotate-keys", sl_rotate_keys_main },
     { "options", print_options },
+    { "--version", print_version },
 };
 
 int main(int argument_count, char **arguments)
@@ -256,10 +272,6 @@ int main(int argument_count, char **arguments)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(command, commands[i].name) == 0)
             return commands[i].run(argument_count - 2, arguments + 2);
-    if (strcmp(command, "--version") == 0) {
-        printf("sluice %s\n", SL_VERSION);
-        return SL_EXIT_CLEAN;
-    }
     bool asked = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
     if (!asked && *command != '\0')
         fprintf(stderr, "sluice: there is no command \"%s\"\n", command);

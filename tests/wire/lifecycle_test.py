@@ -193,7 +193,7 @@ class Start(unittest.TestCase):
                           ("serve", "--shards"), ("serve", "--listen", "nowhere"), ("serve", "extra"),
                           ("serve", "--acceptors", "100000"), ("serve", "--long-poll-timeout-ms", "-1"),
                           ("serve", "--listen", "127.0.0.1:99999"), ("serve", "--config", "/does/not/exist"),
-                          ("nonsense",), ()):
+                          ("nonsense",), ("options", "extra"), ("--version", "extra"), ()):
             with self.subTest(arguments=arguments):
                 done = self.run_binary(*arguments)
                 self.assertEqual(done.returncode, 1, done)
@@ -201,7 +201,7 @@ class Start(unittest.TestCase):
                 self.assertEqual(done.stdout, "")
 
     def test_help_and_version(self):
-        for arguments in (("--help",), ("serve", "--help"), ("--version",)):
+        for arguments in (("--help",), ("serve", "--help"), ("options", "--help"), ("--version",)):
             done = self.run_binary(*arguments)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertIn("sluice", done.stdout)
