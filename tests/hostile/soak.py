@@ -6,7 +6,7 @@ are small, so that data moves to the disk, is compacted and given back all the t
 that keeps anything grows. The allocator keeps what was needed at the worst moment, so the warm-up is
 busier than what follows, which must do with that: resident memory is flat when the medians of the
 second and of the last quarter of the time after the warm-up differ by no more than 1 %. A run
-of less than 10 minutes is too short for that: it tells the growth and does not judge it.
+of less than 20 minutes is too short for that: it tells the growth and does not judge it.
 """
 
 import argparse
@@ -43,7 +43,7 @@ ANSWER_MAX_S = 600
 SAMPLE_S = 2
 GROWTH_MAX = 0.01
 MINUTES_MIN = 1  # for medians of some samples
-JUDGED_MINUTES_MIN = 10
+JUDGED_MINUTES_MIN = 20
 WARMUP_SHARE = 0.2
 WARMUP_HASTE = 3  # times the rate
 REPORT_S = 60
@@ -217,8 +217,8 @@ def main():
         "minutes",
         nargs="?",
         type=minutes,
-        default=20,
-        help=f"default: 20; growth is judged from {JUDGED_MINUTES_MIN} on",
+        default=JUDGED_MINUTES_MIN,
+        help=f"default: {JUDGED_MINUTES_MIN}; in less growth is not judged",
     )
     parser.add_argument("--build", default=str(ROOT / "build"), help="folder of the programs")
     parser.add_argument("--rate", type=float, default=150, help="operations a second")
