@@ -91,7 +91,7 @@ struct sl_acceptor {
     unsigned control_count;                    /* requests that the hooks have */
     struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
     struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
-    uint64_t next_look_ms;              /* running clock: the latest begin of the next look */
+    uint64_t look_ms;                          /* running clock: when the last look at all began */
     unsigned look_left;                 /* connections below are still to be looked at, or 0 */
     uint64_t uploads_seen;              /* bytes of uploads, of those that were */
     uint64_t uploads;                   /* the same at the end of the last whole look */

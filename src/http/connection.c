@@ -21,6 +21,8 @@ enum {
     STALL_LOOK_MS = 1000,
     /* ...or after this part of a short timeout. */
     STALL_LOOKS_MIN = 16,
+    /* Many stop at the same instant: in that time so many looks at all share the work of asking. */
+    STALL_PHASES = 4,
     SIZE_BITS_MAX = 64,
     /* Bytes of a client that lingers, thrown away in one turn. */
     LINGER_BATCH_MAX = 4 * 1024 * 1024,
@@ -223,6 +225,13 @@ void sl_connection_set_writing(struct sl_connection *connection, bool writing)
     connection->acked_bytes = 0;
 }
 
+static uint64_t stall_look_ms(const struct sl_acceptor *acceptor)
+{
+    uint64_t part_ms = acceptor->options->stall_timeout_ms / STALL_LOOKS_MIN;
+
+    return part_ms < STALL_LOOK_MS ? part_ms : STALL_LOOK_MS;
+}
+
 /*
  * Cuts the connection when its client took nothing of an answer for the stall timeout. What a look
  * finds taken may have been taken right after the look before, and counts from then: when the
@@ -232,16 +241,16 @@ static void check_stall(struct sl_connection *connection)
 {
     uint64_t now_ms = connection->acceptor->now_ms;
     uint64_t timeout_ms = connection->acceptor->options->stall_timeout_ms;
-    uint64_t look_ms = timeout_ms / STALL_LOOKS_MIN;
+    uint64_t look_ms = stall_look_ms(connection->acceptor);
+    uint64_t first_ms = look_ms * (1 + connection->index % STALL_PHASES) / STALL_PHASES;
 
-    if (look_ms > STALL_LOOK_MS)
-        look_ms = STALL_LOOK_MS;
     if (connection->cut)
         return;
     bool writing = is_writing(connection);
     if (writing != (connection->progress_ms != 0)) /* by h2o: it tells nobody */
         sl_connection_set_writing(connection, writing);
-    if (!writing || now_ms - connection->progress_ms < look_ms || now_ms < connection->next_look_ms)
+    if (!writing || now_ms - connection->progress_ms < first_ms ||
+        now_ms < connection->next_look_ms)
         return;
     uint64_t acked = acked_bytes(connection) + 1; /* never 0 */
     bool is_first = connection->acked_bytes == 0;
@@ -325,9 +334,11 @@ static uint64_t upload_budget(const struct sl_acceptor *acceptor)
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
-    return acceptor->look_left == 0 && acceptor->now_ms < acceptor->next_look_ms &&
-           acceptor->sending == 0 && acceptor->uploads <= upload_budget(acceptor) &&
-           sl_h2o_growth() == acceptor->growth_seen;
+    uint64_t rest_ms =
+        acceptor->sending == 0 ? STALL_LOOK_MS : stall_look_ms(acceptor) / STALL_PHASES;
+
+    return acceptor->look_left == 0 && acceptor->now_ms - acceptor->look_ms < rest_ms &&
+           acceptor->uploads <= upload_budget(acceptor) && sl_h2o_growth() == acceptor->growth_seen;
 }
 
 /*
@@ -341,7 +352,7 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
 
     if (acceptor->look_left == 0) {
         acceptor->look_left = acceptor->connection_count;
-        acceptor->next_look_ms = acceptor->now_ms + STALL_LOOK_MS;
+        acceptor->look_ms = acceptor->now_ms;
         acceptor->growth_seen = sl_h2o_growth();
     }
     if (acceptor->look_left > acceptor->connection_count)
