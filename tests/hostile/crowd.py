@@ -10,6 +10,7 @@ SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
 BATCH = 16  # connections under way at a time
 OPEN_TIMEOUT_S = 60
 EARLY_S = 0.001  # sleeping for less is not worth it
+ASKED_PER_S = 5000
 LAST_DATA_RECV = struct.Struct("52xI")  # of tcp_info: ms since something was taken
 
 
@@ -97,14 +98,12 @@ class Crowd:
         """When the kernel of one of them last took something. That may be seconds after it was
         sent: what is larger than the window that is left goes in parts, at ever longer intervals.
         """
-        now = time.monotonic()
-        ages_ms = (
-            LAST_DATA_RECV.unpack(
-                sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_RECV.size)
-            )[0]
-            for sock in self.sockets
-        )
-        return now - min(ages_ms) / 1000
+
+        def taken(sock):
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_RECV.size)
+            return time.monotonic() - LAST_DATA_RECV.unpack(info)[0] / 1000
+
+        return max(map(taken, paced(self.sockets, ASKED_PER_S)))
 
     def answered(self, prefix=b"HTTP/1.1 200"):
         """How many have got an answer that begins like that; what has come stays there."""
