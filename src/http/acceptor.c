@@ -17,7 +17,7 @@ enum {
     ACCEPT_BATCH_MAX = 32,      /* connections taken before others get their turn */
     ALARM_BATCH_MAX = 128,      /* alarms in one turn */
     ACCEPT_RETRY_MS = 100,      /* after descriptors ran out */
-    HOUSEKEEPING_MS = 100,      /* from one look at a connection to the next, unless quiet */
+    HOUSEKEEPING_MS = 100,      /* from one look at a connection to the next, when due */
     LOOK_CONNECTIONS_MIN = 256, /* in one turn, if there are so many */
     LOOK_PARTS_MAX = 64,        /* turns for all of them */
     SLEEP_MAX_MS = 60 * 1000,   /* when nothing waits for a time */
@@ -108,7 +108,8 @@ static void on_accept_alarm(struct sl_alarm *alarm)
 
 /*
  * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
- * Thousands of idle ones cost little: while it is quiet, they have it once a second.
+ * Thousands cost little: while no upload grows they have it once a second, or four times if
+ * somebody has bytes to take (sl_connections_are_quiet).
  */
 static void on_housekeeping(struct sl_alarm *alarm)
 {

@@ -39,7 +39,8 @@ void sl_cut_deinit(struct sl_cut *cut);
 /*
  * Makes the directories. `destination` does not exist, or is empty; its parent exists. After an
  * error there is nothing to abandon.
- * Errors, logged with the path: DESTINATION_IN_USE, DESTINATION_UNUSABLE, STORAGE_FAILED, DISK_FULL.
+ * Errors, logged with the path: DESTINATION_IN_USE, DESTINATION_UNUSABLE, STORAGE_FAILED,
+ * DISK_FULL.
  */
 SL_NODISCARD enum sl_err sl_backup_begin(const struct sl_store *store, const char *destination);
 /* One shard. Errors, logged: STORAGE_FAILED, DISK_FULL. Then abandon. */

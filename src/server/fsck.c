@@ -27,8 +27,7 @@ static const char usage[] =
     "                       is copied to lost+found and overwritten with zeros, files behind it "
     "are moved\n"
     "                       there. Refused when segments hold later changes, or cannot be read; "
-    "the "
-    "first\n"
+    "the first\n"
     "                       LSN that a check prints for the shard is always possible and gives up "
     "the\n"
     "                       whole log.\n"
@@ -217,13 +216,8 @@ static bool own_bytes(const void *context, uint32_t shard, uint64_t id, uint64_t
                       uint64_t *end)
 {
     const struct fsck *fsck = context;
-    const struct sl_check_stream *found =
-        shard < fsck->store->shards ? sl_shard_check_find(&fsck->checks[shard], id) : NULL;
-    if (found == NULL || !found->exists)
-        return false;
-    *base = found->base;
-    *end = found->end;
-    return true;
+    return shard < fsck->store->shards &&
+           sl_check_stream_own(sl_shard_check_find(&fsck->checks[shard], id), base, end);
 }
 
 static void check_fork(void *context, struct sl_check_stream *stream)

@@ -363,13 +363,8 @@ static bool own_bytes_left(const void *context, uint32_t shard, uint64_t id, uin
                            uint64_t *end)
 {
     const struct quarantine *quarantine = context;
-    const struct sl_check_stream *found =
-        shard < quarantine->shards ? sl_shard_check_find(&quarantine->all[shard].second, id) : NULL;
-    if (found == NULL || !found->exists || found->is_lost)
-        return false;
-    *base = found->base;
-    *end = found->end;
-    return true;
+    return shard < quarantine->shards &&
+           sl_check_stream_own(sl_shard_check_find(&quarantine->all[shard].second, id), base, end);
 }
 
 static void lose_fork(void *context, struct sl_check_stream *stream)

@@ -140,6 +140,15 @@ void sl_shard_check_walk(const struct sl_shard_check *check,
     } while (cursor != 0);
 }
 
+bool sl_check_stream_own(const struct sl_check_stream *stream, uint64_t *base, uint64_t *end)
+{
+    if (stream == NULL || !stream->exists || stream->is_lost)
+        return false;
+    *base = stream->base;
+    *end = stream->end;
+    return true;
+}
+
 /* ---- output ---- */
 
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out)

@@ -93,6 +93,11 @@ struct sl_check_stream *sl_shard_check_find(const struct sl_shard_check *check, 
 struct sl_check_stream *sl_shard_check_add(struct sl_shard_check *check, uint64_t id);
 /* The stream's name in quotes, or its id if the name is not known, for a line of output. */
 void sl_check_stream_print(const struct sl_check_stream *stream, struct sl_buffer *out);
+/*
+ * What a stream has itself, [*base, *end); false: `stream` is NULL, does not exist or is lost. For
+ * sl_lineage_is_whole().
+ */
+bool sl_check_stream_own(const struct sl_check_stream *stream, uint64_t *base, uint64_t *end);
 /* How to go on without what is bad: lines for an operator. The caller deinits `todo`. */
 const char *sl_check_quarantine_text(const struct sl_store *store, struct sl_buffer *todo);
 /* Calls `each` for every id that was seen. */

@@ -188,7 +188,7 @@ class Slow(WireTest):
         while time.monotonic() - start < 4:
             for connection in connections:
                 self.assertTrue(connection.socket.recv(1000))
-            time.sleep(0.1)
+            time.sleep(0.1)  # the slow pace is what is tried; nothing is waited for
         self.assertEqual(self.metric("sluice_stalled_readers_cut_total"), cut)
 
     def test_reader_that_reads_slowly_is_not_cut(self):
