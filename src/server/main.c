@@ -110,6 +110,18 @@ static void raise_descriptor_limit(struct sl_http_options *http)
     http->connections_max = (unsigned)room;
 }
 
+/*
+ * The kernel doubles the table of open files when it is full, and a thread that needs it then waits
+ * for all others to let go of the old one: 8 ms. As long as there is one thread nobody waits.
+ */
+static void grow_descriptor_table(const struct sl_http_options *http)
+{
+    int last = dup2(STDERR_FILENO, (int)(http->connections_max + DESCRIPTORS_RESERVED - 1));
+
+    if (last >= 0)
+        close(last);
+}
+
 static void on_second_signal(int number)
 {
     (void)number;
@@ -228,6 +240,7 @@ static int serve(int argument_count, char *const *arguments)
         struct sl_metrics_registry *registry = sl_metrics_registry_create();
         fill_in(&options);
         raise_descriptor_limit(&options.http);
+        grow_descriptor_table(&options.http);
         options.engine.metrics = registry;
         if (options.exit_on_io_error)
             options.engine.on_storage_failed = on_storage_failed;

@@ -1,6 +1,8 @@
 """Limits: one below, at, and one above; what is refused above, and that the rest goes on."""
 import contextlib
 import hashlib
+import pathlib
+import re
 
 from case import BYTES, JSON, ROOT, TEXT, WireTest, producer
 from http1 import Closed, encode_request, wait_until
@@ -141,6 +143,11 @@ class Connections(WireTest):
         for connection in rest:
             self.assertStatus(connection.read_response(), 200)
             connection.close()
+
+    def test_table_of_open_files_has_room_for_all_from_the_start(self):
+        """A thread of several that makes the kernel's table grow waits for 8 ms."""
+        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        self.assertGreaterEqual(int(re.search(r"FDSize:\s+(\d+)", status)[1]), self.MAX + 256)
 
 
 class Uploads(WireTest):
