@@ -14,13 +14,13 @@
 #include "http/live.h"
 
 enum {
-    ACCEPT_BATCH_MAX = 32,      /* connections taken before others get their turn */
-    ALARM_BATCH_MAX = 128,      /* alarms in one turn */
-    ACCEPT_RETRY_MS = 100,      /* after descriptors ran out */
-    HOUSEKEEPING_MS = 100,      /* from one look at a connection to the next, when due */
-    LOOK_CONNECTIONS_MIN = 256, /* in one turn, if there are so many */
-    LOOK_PARTS_MAX = 64,        /* turns for all of them */
-    SLEEP_MAX_MS = 60 * 1000,   /* when nothing waits for a time */
+    ACCEPT_BATCH_MAX = 32,     /* connections taken before others get their turn */
+    ALARM_BATCH_MAX = 128,     /* alarms in one turn */
+    ACCEPT_RETRY_MS = 100,     /* after descriptors ran out */
+    HOUSEKEEPING_MS = 100,     /* from one look at a connection to the next, when due */
+    LOOK_CONNECTIONS_MIN = 64, /* in one turn, if there are so many */
+    LOOK_PARTS_MAX = 64,       /* turns for all of them */
+    SLEEP_MAX_MS = 60 * 1000,  /* when nothing waits for a time */
     /* Input buffers of 8 KiB that h2o keeps: its own 16 are too few for a busy turn. */
     H2O_BUFFERS_KEPT_MAX = 512,
     /* h2o keeps 16 chunks of 4 KiB less a pointer; a run below a quarter of that comes from one. */

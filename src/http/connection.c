@@ -14,15 +14,16 @@
 
 enum {
     CONNECTIONS_CAPACITY_MIN = 64,
-    /*
-     * A send that is not taken is looked at after so many milliseconds, again and again; so are all
-     * connections if nothing else gives a reason...
-     */
-    STALL_LOOK_MS = 1000,
-    /* ...or after this part of a short timeout. */
-    STALL_LOOKS_MIN = 16,
-    /* Many stop at the same instant: in that time so many looks at all share the work of asking. */
-    STALL_PHASES = 4,
+    /* The kernel is asked when an answer takes so long, and again not sooner... */
+    STALL_ASK_MS = 1000,
+    /* ...but of a short timeout so many times in it. */
+    STALL_ASKS_MAX = 16,
+    /* From one look at all to the next, if nothing else gives a reason... */
+    LOOK_MS = 1000,
+    /* ...or if somebody may be stalled: how late one is cut. */
+    STALLED_LOOK_MS = 250,
+    /* Of stalled ones in one part of a look: what the kernel has for them goes at once. */
+    CUTS_MAX = 32,
     SIZE_BITS_MAX = 64,
     /* Bytes of a client that lingers, thrown away in one turn. */
     LINGER_BATCH_MAX = 4 * 1024 * 1024,
@@ -200,17 +201,6 @@ static void cut_stalled(struct sl_connection *connection)
     sl_connection_cut(connection);
 }
 
-/* What its kernel has taken from us so far. */
-static uint64_t acked_bytes(struct sl_connection *connection)
-{
-    struct tcp_info info = { 0 };
-    socklen_t size = sizeof info;
-
-    if (getsockopt(h2o_socket_get_fd(connection->sock), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return 0;
-    return info.tcpi_bytes_acked;
-}
-
 /* Not only of exchanges: h2o waits without limit for a client to take what it answers itself. */
 static bool is_writing(const struct sl_connection *connection)
 {
@@ -219,51 +209,68 @@ static bool is_writing(const struct sl_connection *connection)
     return exchange != NULL ? exchange->sending : h2o_socket_is_writing(connection->sock);
 }
 
+/* From one question to the kernel about a connection to the next, at least. */
+static uint64_t ask_again_ms(const struct sl_acceptor *acceptor)
+{
+    uint64_t part_ms = acceptor->options->stall_timeout_ms / STALL_ASKS_MAX;
+
+    return part_ms < STALL_ASK_MS ? part_ms : STALL_ASK_MS;
+}
+
 void sl_connection_set_writing(struct sl_connection *connection, bool writing)
 {
-    connection->progress_ms = writing ? connection->acceptor->now_ms : 0;
+    struct sl_acceptor *acceptor = connection->acceptor;
+
+    connection->next_ask_ms = writing ? acceptor->now_ms + ask_again_ms(acceptor) : 0;
     connection->acked_bytes = 0;
 }
 
-static uint64_t stall_look_ms(const struct sl_acceptor *acceptor)
+/*
+ * For how long its client has taken nothing. As long as we write, more goes out as soon as anything
+ * is taken, and what asks a closed window to open is no data. But while data is under way it may be
+ * sent again and again to nobody.
+ */
+static uint64_t untaken_ms(const struct tcp_info *info)
 {
-    uint64_t part_ms = acceptor->options->stall_timeout_ms / STALL_LOOKS_MIN;
-
-    return part_ms < STALL_LOOK_MS ? part_ms : STALL_LOOK_MS;
+    return info->tcpi_unacked > 0 ? info->tcpi_last_ack_recv : info->tcpi_last_data_sent;
 }
 
 /*
- * Cuts the connection when its client took nothing of an answer for the stall timeout. What a look
- * finds taken may have been taken right after the look before, and counts from then: when the
- * timeout is over, the client is gone.
+ * True: it was cut, since its client took nothing of an answer for the stall timeout. The kernel is
+ * asked soon after the answer began, and then only when the timeout may be over: if it has taken no
+ * more until then, it is.
  */
-static void check_stall(struct sl_connection *connection)
+static bool cut_if_stalled(struct sl_connection *connection)
 {
-    uint64_t now_ms = connection->acceptor->now_ms;
-    uint64_t timeout_ms = connection->acceptor->options->stall_timeout_ms;
-    uint64_t look_ms = stall_look_ms(connection->acceptor);
-    uint64_t first_ms = look_ms * (1 + connection->index % STALL_PHASES) / STALL_PHASES;
+    struct sl_acceptor *acceptor = connection->acceptor;
+    uint64_t rest_ms = ask_again_ms(acceptor);
+    struct tcp_info info = { 0 };
+    socklen_t size = sizeof info;
 
-    if (connection->cut)
-        return;
+    if (acceptor->now_ms < connection->next_ask_ms || connection->cut)
+        return false;
     bool writing = is_writing(connection);
-    if (writing != (connection->progress_ms != 0)) /* by h2o: it tells nobody */
+    if (!writing || connection->next_ask_ms == 0) { /* h2o tells nobody of what it writes itself */
         sl_connection_set_writing(connection, writing);
-    if (!writing || now_ms - connection->progress_ms < first_ms ||
-        now_ms < connection->next_look_ms)
-        return;
-    uint64_t acked = acked_bytes(connection) + 1; /* never 0 */
-    bool is_first = connection->acked_bytes == 0;
-    if (!is_first && acked != connection->acked_bytes) {
-        connection->progress_ms = now_ms - look_ms;
-    } else if (!is_first && now_ms - connection->progress_ms >= timeout_ms) {
-        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
-        cut_stalled(connection);
+        return false;
     }
-    connection->acked_bytes = acked;
-    connection->next_look_ms = now_ms + look_ms;
-    if (connection->next_look_ms > connection->progress_ms + timeout_ms)
-        connection->next_look_ms = connection->progress_ms + timeout_ms;
+    if (getsockopt(h2o_socket_get_fd(connection->sock), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return false; /* broken: h2o will see it */
+    uint64_t acked_bytes = 1 + info.tcpi_bytes_acked;
+    if (acked_bytes == connection->acked_bytes) {
+        sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
+        cut_stalled(connection);
+        return true;
+    }
+    uint64_t stalled_ms = untaken_ms(&info);
+    uint64_t began_ms = connection->next_ask_ms - rest_ms;
+    if (connection->acked_bytes == 0 && stalled_ms > acceptor->now_ms - began_ms)
+        stalled_ms = acceptor->now_ms - began_ms;
+    if (stalled_ms + rest_ms < acceptor->options->stall_timeout_ms)
+        rest_ms = acceptor->options->stall_timeout_ms - stalled_ms;
+    connection->acked_bytes = acked_bytes;
+    connection->next_ask_ms = acceptor->now_ms + rest_ms;
+    return false;
 }
 
 /* Bytes that the connection holds of an upload, received or not. */
@@ -334,8 +341,7 @@ static uint64_t upload_budget(const struct sl_acceptor *acceptor)
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
-    uint64_t rest_ms =
-        acceptor->sending == 0 ? STALL_LOOK_MS : stall_look_ms(acceptor) / STALL_PHASES;
+    uint64_t rest_ms = acceptor->sending == 0 ? LOOK_MS : STALLED_LOOK_MS;
 
     return acceptor->look_left == 0 && acceptor->now_ms - acceptor->look_ms < rest_ms &&
            acceptor->uploads <= upload_budget(acceptor) && sl_h2o_growth() == acceptor->growth_seen;
@@ -348,7 +354,7 @@ bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
 {
     uint64_t budget = upload_budget(acceptor);
-    unsigned part = acceptor->connection_count / parts + 1;
+    unsigned part = acceptor->connection_count / parts + 1, cuts = 0;
 
     if (acceptor->look_left == 0) {
         acceptor->look_left = acceptor->connection_count;
@@ -357,10 +363,10 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
     }
     if (acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
-    while (part-- > 0 && acceptor->look_left > 0) {
+    while (part-- > 0 && acceptor->look_left > 0 && cuts < CUTS_MAX) {
         struct sl_connection *connection = acceptor->connections[--acceptor->look_left];
         acceptor->uploads_seen += upload_size(connection);
-        check_stall(connection);
+        cuts += cut_if_stalled(connection);
     }
     if (acceptor->look_left > 0)
         return false;

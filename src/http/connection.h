@@ -38,10 +38,9 @@ struct sl_connection {
     bool cut;                     /* shut down by us; h2o will close it soon */
     int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
     struct sl_alarm linger_alarm; /* ends the lingering */
-    /* The stall check, of what is being written, by us or by h2o itself; running clock. */
-    uint64_t progress_ms;  /* when the client last took something, or it began; 0: nothing is */
-    uint64_t acked_bytes;  /* 1 + those that it had taken then; 0: not looked at */
-    uint64_t next_look_ms; /* not earlier than that */
+    /* The stall check, of what is being written, by us or by h2o itself. */
+    uint64_t next_ask_ms; /* running clock: when the kernel is asked next; 0: nothing is written */
+    uint64_t acked_bytes; /* 1 + those that the client had taken when it was asked last, or 0 */
 };
 
 /* A connection for this accepted socket; it frees itself when h2o closes the socket. */
@@ -75,9 +74,9 @@ void sl_connection_cut(struct sl_connection *connection);
 /*
  * Looks at the next one of so many parts of all connections; true: that was the last one, and the
  * next call begins again. Cuts those whose client took nothing of an answer for the stall timeout,
- * and after the last part the largest uploads, by powers of two, until those that are left fit in
- * the acceptor's share of the budget. A body counts as long as it is kept, which is until the
- * answer was sent.
+ * a few in one call, and after the last part the largest uploads, by powers of two, until those
+ * that are left fit in the acceptor's share of the budget. A body counts as long as it is kept,
+ * which is until the answer was sent.
  */
 bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 

@@ -202,6 +202,28 @@ class Slow(WireTest):
             self.assertTrue(connection.socket.recv(1000))
             time.sleep(0.05)
 
+    def test_reader_that_pauses_for_less_than_the_timeout_is_not_cut(self):
+        """What it takes after a pause counts from then on, and not from when the server asks."""
+        self.create(BYTES)
+        self.append(b"x" * (3 << 20), BYTES)
+        connection = self.connect(receive_buffer=8192)
+        connection.send(encode_request("GET", self.path))
+        for _ in range(8):
+            self.assertTrue(connection.socket.recv(1 << 20))
+            time.sleep(0.7)  # of 1 s
+
+    def test_time_before_an_answer_is_no_part_of_the_timeout(self):
+        self.create(BYTES)
+        self.append(b"x" * 20_000, BYTES)  # it waits in the server's kernel as a whole
+        connection = self.connect(receive_buffer=4096)
+        connection.send(encode_request("GET", self.path))
+        time.sleep(2)  # twice the timeout
+        self.append(b"x" * (3 << 20), BYTES)
+        connection.send(encode_request("GET", self.path))
+        time.sleep(0.8)  # of 1 s
+        for size in (20_000, 20_000 + (3 << 20)):
+            self.assertEqual(len(connection.read_response().body), size)
+
     def test_what_a_kernel_takes_in_parts_arrives_whole(self):
         self.create()
         connection = self.connect(receive_buffer=4096)
