@@ -26,7 +26,8 @@ extern "C" {
 
 enum {
     SL_COMPACTION_INPUTS_MAX = 16,
-    SL_COMPACTION_TIER_MIN = 8, /* inputs of about the same size that are worth it */
+    SL_COMPACTION_TIER_MIN = 8,      /* inputs of about the same size that are worth it */
+    SL_COMPACTION_SEGMENTS_MAX = 32, /* of a shard: of more some are compacted whatever they are */
     SL_COMPACTION_IDS_MAX = 256,
     SL_COMPACTION_EXTENT_BYTES_MAX = 64 * 1024, /* of an extent that was joined */
     /* Entries and tombstones of all inputs: they are sorted in memory, 40 bytes each. */
@@ -36,7 +37,8 @@ enum {
 /*
  * Shard: picks what is worth compacting: segments that are not damaged and more than half dead,
  * those without anything live first; or else SL_COMPACTION_TIER_MIN and more neighbours whose sizes
- * differ by a factor of 4 at most. Returns how many; 0: nothing.
+ * differ by a factor of 4 at most; or else, of more than SL_COMPACTION_SEGMENTS_MAX, those neighbours
+ * that are cheapest. Returns how many; 0: nothing.
  */
 unsigned sl_compaction_pick(const struct sl_link *segments,
                             struct sl_segment *inputs[SL_COMPACTION_INPUTS_MAX]);

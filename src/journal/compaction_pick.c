@@ -93,6 +93,35 @@ static void pick_tier(const struct sl_link *segments, struct sl_link *link, stru
     }
 }
 
+/*
+ * There are too many, and each holds a descriptor: those neighbours that cost the fewest bytes for
+ * each one less. A few small ones between two large ones would stay for ever else.
+ */
+static void pick_cheapest(const struct sl_link *segments, struct choice *choice)
+{
+    uint64_t best = UINT64_MAX;
+    unsigned best_count = 0;
+    struct sl_link *best_from = NULL;
+    for (struct sl_link *from = segments->next; from != segments; from = from->next) {
+        uint64_t bytes = 0;
+        *choice = (struct choice){ .inputs = choice->inputs };
+        for (struct sl_link *link = from; link != segments; link = link->next) {
+            struct sl_segment *segment = segment_of(link);
+            if (sl_segment_is_damaged(segment) || !take(choice, segment))
+                break;
+            bytes += segment->size;
+            if (choice->count > 1 && bytes / (choice->count - 1) < best) {
+                best = bytes / (choice->count - 1);
+                best_count = choice->count;
+                best_from = from;
+            }
+        }
+    }
+    *choice = (struct choice){ .inputs = choice->inputs };
+    for (struct sl_link *link = best_from; choice->count < best_count; link = link->next)
+        (void)take(choice, segment_of(link));
+}
+
 unsigned sl_compaction_pick(const struct sl_link *segments,
                             struct sl_segment *inputs[SL_COMPACTION_INPUTS_MAX])
 {
@@ -101,10 +130,15 @@ unsigned sl_compaction_pick(const struct sl_link *segments,
     pick_dead(segments, false, &choice);
     if (choice.count > 0)
         return choice.count;
+    unsigned count = 0;
     for (struct sl_link *link = segments->next; link != segments; link = link->next) {
         pick_tier(segments, link, &choice);
         if (choice.count >= SL_COMPACTION_TIER_MIN)
             return choice.count;
+        count++;
     }
-    return 0;
+    if (count <= SL_COMPACTION_SEGMENTS_MAX)
+        return 0;
+    pick_cheapest(segments, &choice);
+    return choice.count;
 }

@@ -524,6 +524,24 @@ TEST_F(Pick, SmallOnesAreAllOfOneSize)
     EXPECT_EQ(Numbers(), (Picked{ 1, 2, 3, 4, 5, 6, 7, 8 }));
 }
 
+/* Seven small ones between two large ones are no tier, but each holds a descriptor. */
+TEST_F(Pick, TheCheapestNeighboursOfTooMany)
+{
+    for (int i = 0; i < SL_COMPACTION_SEGMENTS_MAX; i++)
+        Add(i % 8 == 0 ? 10000000 : 100000 + 1000 * i);
+    EXPECT_EQ(Numbers(), Picked{});
+    Add(10000000);
+    EXPECT_EQ(Numbers(), (Picked{ 2, 3, 4, 5, 6, 7, 8 }));
+    segments_[2]->damaged = true;
+    EXPECT_EQ(Numbers(), (Picked{ 10, 11, 12, 13, 14, 15, 16 }));
+    for (int i : { 12, 20, 28 })
+        segments_[i]->entries = SL_COMPACTION_ENTRIES_MAX;
+    EXPECT_EQ(Numbers(), (Picked{ 4, 5, 6, 7, 8 }));
+    for (auto &segment : segments_)
+        segment->damaged = true;
+    EXPECT_EQ(Numbers(), Picked{});
+}
+
 TEST_F(Pick, NoMoreThanFitsIntoMemory)
 {
     for (int i = 0; i < 20; i++)
