@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 enum {
@@ -68,7 +69,13 @@ static int open_descriptor(const char *path, int flags, int *descriptor)
     do
         *descriptor = open(path, flags | O_CLOEXEC, FILE_MODE);
     while (*descriptor < 0 && errno == EINTR);
-    return *descriptor < 0 ? errno : 0;
+    int error = *descriptor < 0 ? errno : 0;
+    if (error == EMFILE || error == ENFILE) /* else it would look like a broken disk */
+        sl_log(SL_LOG_ERROR, "journal", "no_descriptor",
+               "path=%s errno=%d reason=\"too many files are open\" "
+               "todo=\"raise the limit of open files (ulimit -n, LimitNOFILE=)\"",
+               path, error);
+    return error;
 }
 
 /* Opening a FIFO would wait for ever, and a directory can be opened, but not read. */
