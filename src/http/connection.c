@@ -14,10 +14,8 @@
 
 enum {
     CONNECTIONS_CAPACITY_MIN = 64,
-    /* The kernel is asked when an answer takes so long, and again not sooner... */
-    STALL_ASK_MS = 1000,
-    /* ...but of a short timeout so many times in it. */
-    STALL_ASKS_MAX = 16,
+    /* How often the kernel is asked about a connection within the stall timeout. */
+    STALL_ASKS = 8,
     /* From one look at all to the next, if nothing else gives a reason... */
     LOOK_MS = 1000,
     /* ...or if somebody may be stalled: how late one is cut. */
@@ -209,26 +207,20 @@ static bool is_writing(const struct sl_connection *connection)
     return exchange != NULL ? exchange->sending : h2o_socket_is_writing(connection->sock);
 }
 
-/* From one question to the kernel about a connection to the next, at least. */
-static uint64_t ask_again_ms(const struct sl_acceptor *acceptor)
-{
-    uint64_t part_ms = acceptor->options->stall_timeout_ms / STALL_ASKS_MAX;
-
-    return part_ms < STALL_ASK_MS ? part_ms : STALL_ASK_MS;
-}
-
 void sl_connection_set_writing(struct sl_connection *connection, bool writing)
 {
-    struct sl_acceptor *acceptor = connection->acceptor;
+    uint64_t now_ms = connection->acceptor->now_ms;
+    uint64_t between_ms = connection->acceptor->options->stall_timeout_ms / STALL_ASKS;
 
-    connection->next_ask_ms = writing ? acceptor->now_ms + ask_again_ms(acceptor) : 0;
+    connection->progress_ms = now_ms;
+    connection->next_ask_ms = writing ? now_ms + between_ms : 0;
     connection->acked_bytes = 0;
 }
 
 /*
- * For how long its client has taken nothing. As long as we write, more goes out as soon as anything
- * is taken, and what asks a closed window to open is no data. But while data is under way it may be
- * sent again and again to nobody.
+ * For how long its client has taken nothing, once it took something. As long as we write, more goes
+ * out as soon as anything is taken, and what asks a closed window to open is no data. But while data
+ * is under way it may be sent again and again to nobody.
  */
 static uint64_t untaken_ms(const struct tcp_info *info)
 {
@@ -236,14 +228,15 @@ static uint64_t untaken_ms(const struct tcp_info *info)
 }
 
 /*
- * True: it was cut, since its client took nothing of an answer for the stall timeout. The kernel is
- * asked soon after the answer began, and then only when the timeout may be over: if it has taken no
- * more until then, it is.
+ * True: it was cut, since its client took nothing of an answer for the stall timeout. What the
+ * kernel says of the time is exact, but for a client that acknowledges the same again and again:
+ * that one gains what lies between two questions.
  */
 static bool cut_if_stalled(struct sl_connection *connection)
 {
     struct sl_acceptor *acceptor = connection->acceptor;
-    uint64_t rest_ms = ask_again_ms(acceptor);
+    uint64_t timeout_ms = acceptor->options->stall_timeout_ms;
+    uint64_t between_ms = timeout_ms / STALL_ASKS;
     struct tcp_info info = { 0 };
     socklen_t size = sizeof info;
 
@@ -257,19 +250,20 @@ static bool cut_if_stalled(struct sl_connection *connection)
     if (getsockopt(h2o_socket_get_fd(connection->sock), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
         return false; /* broken: h2o will see it */
     uint64_t acked_bytes = 1 + info.tcpi_bytes_acked;
-    if (acked_bytes == connection->acked_bytes) {
+    bool has_taken = acked_bytes != connection->acked_bytes; /* since the question before */
+    uint64_t ago_ms = untaken_ms(&info) < between_ms ? untaken_ms(&info) : between_ms;
+    if (has_taken && acceptor->now_ms - ago_ms > connection->progress_ms)
+        connection->progress_ms = acceptor->now_ms - ago_ms;
+    uint64_t end_ms = connection->progress_ms + timeout_ms;
+    if (!has_taken && acceptor->now_ms >= end_ms) {
         sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
         cut_stalled(connection);
         return true;
     }
-    uint64_t stalled_ms = untaken_ms(&info);
-    uint64_t began_ms = connection->next_ask_ms - rest_ms;
-    if (connection->acked_bytes == 0 && stalled_ms > acceptor->now_ms - began_ms)
-        stalled_ms = acceptor->now_ms - began_ms;
-    if (stalled_ms + rest_ms < acceptor->options->stall_timeout_ms)
-        rest_ms = acceptor->options->stall_timeout_ms - stalled_ms;
     connection->acked_bytes = acked_bytes;
-    connection->next_ask_ms = acceptor->now_ms + rest_ms;
+    connection->next_ask_ms = acceptor->now_ms + between_ms;
+    if (connection->next_ask_ms > end_ms)
+        connection->next_ask_ms = end_ms;
     return false;
 }
 

@@ -39,6 +39,7 @@ struct sl_connection {
     int linger_fd;                /* owned: the same socket, for the time after h2o; or -1 */
     struct sl_alarm linger_alarm; /* ends the lingering */
     /* The stall check, of what is being written, by us or by h2o itself. */
+    uint64_t progress_ms; /* running clock: when the client last took something, or it began */
     uint64_t next_ask_ms; /* running clock: when the kernel is asked next; 0: nothing is written */
     uint64_t acked_bytes; /* 1 + those that the client had taken when it was asked last, or 0 */
 };
