@@ -100,6 +100,8 @@ void sl_connection_on_refused(h2o_logger_t *logger, h2o_req_t *req)
 
     (void)logger;
     sl_metrics_request(connection->acceptor->metrics, SL_METRIC_OPERATION_OTHER, req->res.status);
+    if (req->res.status == 400) /* of lengths, codings and chunks h2o is the judge */
+        sl_metrics_add(connection->acceptor->metrics, SL_METRIC_FRAMING_REJECTED, 1);
     sl_connection_linger(connection);
 }
 

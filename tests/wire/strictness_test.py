@@ -168,6 +168,19 @@ class Garbage(StrictnessTest):
                 self.assertEqual(connection.read_rest(), b"")
                 self.assertEqual(self.metric("sluice_framing_rejected_total"), before + 1)
 
+    def test_broken_bodies_are_counted_too(self):
+        for fields, body in (
+            ("Transfer-Encoding: gzip", b""),
+            ("Content-Length: +1", b"x"),
+            ("Transfer-Encoding: chunked", b"zz\r\n"),
+        ):
+            with self.subTest(fields):
+                before = self.metric("sluice_framing_rejected_total")
+                connection = self.connect()
+                connection.send(f"POST {VICTIM} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n".encode() + body)
+                self.assertStatus(connection.read_response(), 400)
+                self.assertEqual(self.metric("sluice_framing_rejected_total"), before + 1)
+
     def test_answers_before_it_arrive(self):
         large = self.new_path()
         self.create(BYTES, b"x" * (1 << 20), large)
