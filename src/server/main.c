@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "server/backup.h"
@@ -19,6 +20,8 @@
 
 enum {
     DESCRIPTORS_RESERVED = 256, /* of the process, for everything but connections */
+    /* Some send SIGTERM to the process and to its group: that is one request. */
+    SECOND_SIGNAL_MS = 500,
 };
 
 static const char usage[] =
@@ -43,8 +46,9 @@ static const char serve_usage[] =
     "sluice serve [options]\n"
     "\n"
     "An option wins over its environment variable, which wins over the configuration file.\n"
-    "SIGTERM and SIGINT end the server when everything under way is answered, with exit code 0; a\n"
-    "second one ends it at once, with exit code 1.\n"
+    "SIGTERM, SIGINT and SIGHUP end the server when everything under way is answered, with exit "
+    "code\n"
+    "0; a second one, half a second later or more, ends it at once, with exit code 1.\n"
     "\n";
 
 static unsigned half_of_cpus(void)
@@ -122,10 +126,13 @@ static void grow_descriptor_table(const struct sl_http_options *http)
         close(last);
 }
 
+static uint64_t first_signal_ms; /* main's, written before the handler is there */
+
 static void on_second_signal(int number)
 {
     (void)number;
-    _exit(SL_EXIT_USAGE);
+    if (sl_clock_running_ms() - first_signal_ms >= SECOND_SIGNAL_MS)
+        _exit(SL_EXIT_USAGE);
 }
 
 static void wait_for_signal(const sigset_t *signals)
@@ -135,9 +142,11 @@ static void wait_for_signal(const sigset_t *signals)
 
     while (sigwait(signals, &number) != 0)
         continue;
+    first_signal_ms = sl_clock_running_ms();
     sl_log(SL_LOG_INFO, "server", "stopping", "signal=%s", strsignal(number));
     sigaction(SIGTERM, &second, NULL);
     sigaction(SIGINT, &second, NULL);
+    sigaction(SIGHUP, &second, NULL);
     sigprocmask(SIG_UNBLOCK, signals, NULL);
 }
 
@@ -233,6 +242,7 @@ static int serve(int argument_count, char *const *arguments)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     if (!sl_server_options_init(&options, argument_count, arguments, environ, &problem)) {
         fprintf(stderr, "sluice: %.*s\n", (int)problem.size, (const char *)problem.data);
