@@ -17,6 +17,7 @@ enum {
     ACCEPT_BATCH_MAX = 32,     /* connections taken before others get their turn */
     ALARM_BATCH_MAX = 128,     /* alarms in one turn */
     ACCEPT_RETRY_MS = 100,     /* after descriptors ran out */
+    ACCEPT_LOG_MS = 10 * 1000, /* from one line about that to the next */
     HOUSEKEEPING_MS = 100,     /* from one look at a connection to the next, when due */
     LOOK_CONNECTIONS_MIN = 64, /* in one turn, if there are so many */
     LOOK_PARTS_MAX = 64,       /* turns for all of them */
@@ -39,15 +40,35 @@ static void set_alarm(struct sl_acceptor *acceptor, struct sl_alarm *alarm, uint
 /* No descriptor or no memory for another connection: those that wait are taken a little later. */
 static void pause_accepting(struct sl_acceptor *acceptor, int error)
 {
-    if (!acceptor->accept_failed)
+    if (acceptor->now_ms - acceptor->accept_failed_ms >= ACCEPT_LOG_MS) {
+        acceptor->accept_failed_ms = acceptor->now_ms;
         sl_log(
             SL_LOG_WARN, "http", "accept_failed",
             "connections=%u errno=%d reason=\"no more connections are taken until others close\"",
             acceptor->connection_count, error);
-    acceptor->accept_failed = true;
+    }
     sl_metrics_add(acceptor->metrics, SL_METRIC_ACCEPTS_FAILED, 1);
     set_accepting(acceptor, false);
     set_alarm(acceptor, &acceptor->accept_alarm, ACCEPT_RETRY_MS);
+}
+
+/* As many descriptors are taken as there are up to it: the kernel gives the lowest one. */
+static bool is_within_descriptors(const struct sl_acceptor *acceptor, int fd)
+{
+    uint64_t descriptors_max = acceptor->options->descriptors_max;
+
+    return descriptors_max == 0 || (uint64_t)fd < descriptors_max;
+}
+
+/* Would the next connection leave to others what is theirs? */
+static bool has_descriptor(const struct sl_acceptor *acceptor)
+{
+    int next = dup(acceptor->listener_fds[0]);
+
+    if (next < 0)
+        return false;
+    close(next);
+    return is_within_descriptors(acceptor, next);
 }
 
 /* Takes connections from one listener. False: there may be more. */
@@ -60,11 +81,15 @@ static bool accept_batch(struct sl_acceptor *acceptor, h2o_socket_t *listener)
                 pause_accepting(acceptor, errno);
             return true;
         }
-        acceptor->accept_failed = false;
         sl_connection_create(acceptor, sock);
         if (!sl_timer_is_set(&acceptor->housekeeping_alarm.timer))
             set_alarm(acceptor, &acceptor->housekeeping_alarm, HOUSEKEEPING_MS);
+        int fd = h2o_socket_get_fd(sock);
         h2o_accept(&acceptor->accept_context, sock);
+        if (!is_within_descriptors(acceptor, fd) && !acceptor->draining) {
+            pause_accepting(acceptor, EMFILE);
+            return true;
+        }
         if (acceptor->connection_count >= acceptor->connections_max && !acceptor->draining) {
             set_accepting(acceptor, false);
             return true;
@@ -97,8 +122,13 @@ static void set_accepting(struct sl_acceptor *acceptor, bool accepting)
 
 void sl_acceptor_on_connection_closed(struct sl_acceptor *acceptor)
 {
-    if (acceptor->connection_count < acceptor->connections_max)
+    if (acceptor->accepting || acceptor->draining ||
+        acceptor->connection_count >= acceptor->connections_max)
+        return;
+    if (has_descriptor(acceptor))
         set_accepting(acceptor, true);
+    else
+        set_alarm(acceptor, &acceptor->accept_alarm, ACCEPT_RETRY_MS);
 }
 
 static void on_accept_alarm(struct sl_alarm *alarm)

@@ -83,7 +83,7 @@ struct sl_acceptor {
     int listener_fds[SL_LISTEN_ADDRESSES_MAX]; /* handed to `listeners` when the thread starts */
     unsigned listener_count;                   /* of both */
     bool accepting;                            /* the listeners are being read */
-    bool accept_failed;                        /* the last try did, and was logged */
+    uint64_t accept_failed_ms;                 /* running clock: when that was last logged */
     bool asleep;                               /* h2o may wait: the clocks stand still */
     h2o_multithread_receiver_t control;        /* how main talks to this thread */
     h2o_multithread_message_t drain_message;   /* the one thing it has to say */

@@ -28,6 +28,7 @@ struct sl_http_options {
     uint64_t request_timeout_ms;   /* idle keep-alive, request head and body together */
     uint64_t drain_timeout_ms;     /* after SIGTERM: what is not done by then is cut */
     unsigned connections_max;      /* over all acceptors */
+    uint64_t descriptors_max;      /* of the process that connections leave; 0: no limit */
     unsigned live_readers_max;     /* long-polls and SSE responses, over all acceptors */
     unsigned acceptors;            /* threads */
     struct sl_hooks *hooks;        /* borrowed: subscriptions; NULL: there are none */

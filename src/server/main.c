@@ -19,7 +19,11 @@
 #include "server/tool.h"
 
 enum {
-    DESCRIPTORS_RESERVED = 256, /* of the process, for everything but connections */
+    /* Descriptors that connections leave to others: to each shard, which holds all of its segments
+     * open, and to the rest of the process; webhooks have one each. */
+    DESCRIPTORS_OF_SHARD = 64,
+    DESCRIPTORS_RESERVED = 128,
+    CONNECTIONS_MIN = 64, /* a limit of open files that leaves fewer is a mistake */
     /* Some send SIGTERM to the process and to its group: that is one request. */
     SECOND_SIGNAL_MS = 500,
 };
@@ -92,38 +96,61 @@ static void warn_of_small_log(const struct sl_server_options *options,
                most);
 }
 
-/* As many descriptors as the kernel lets us have; no more connections than that. */
-static void raise_descriptor_limit(struct sl_http_options *http)
+/* Descriptors that connections leave to others. */
+static uint64_t reserved_descriptors(const struct sl_server_options *options, unsigned shards)
 {
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    rlim_t room = limit.rlim_cur > 2 * DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED
-                                                            : limit.rlim_cur / 2;
-    if (limit.rlim_cur == RLIM_INFINITY || room >= http->connections_max)
-        return;
-    sl_log(
-        SL_LOG_WARN, "server", "connections_max_lowered",
-        "from=%u to=%llu descriptors=%llu reason=\"the hard limit of open files is low: raise it "
-        "(ulimit -Hn, LimitNOFILE=), or lower --connections-max\"",
-        http->connections_max, (unsigned long long)room, (unsigned long long)limit.rlim_cur);
-    http->connections_max = (unsigned)room;
+    return DESCRIPTORS_RESERVED + (uint64_t)shards * DESCRIPTORS_OF_SHARD +
+           options->hooks.deliveries_max;
 }
 
 /*
- * The kernel doubles the table of open files when it is full, and a thread that needs it then waits
- * for all others to let go of the old one: 8 ms. As long as there is one thread nobody waits.
+ * As many descriptors as the kernel lets us have; returns how many. The kernel doubles their table
+ * when it is full, and a thread that needs it then waits for all others to let go of the old one:
+ * 8 ms. So it is grown to what may be needed as long as there is one thread.
  */
-static void grow_descriptor_table(const struct sl_http_options *http)
+static uint64_t raise_descriptor_limit(const struct sl_server_options *options)
 {
-    int last = dup2(STDERR_FILENO, (int)(http->connections_max + DESCRIPTORS_RESERVED - 1));
+    uint64_t needed = options->http.connections_max + reserved_descriptors(options, SL_SHARDS_MAX);
+    struct rlimit limit;
 
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return needed;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return needed;
+    if (limit.rlim_cur < needed)
+        needed = limit.rlim_cur;
+    int last = dup2(STDERR_FILENO, (int)needed - 1);
     if (last >= 0)
         close(last);
+    return limit.rlim_cur;
+}
+
+/* No more connections than that, less what others need. False: that is too few. */
+static bool share_descriptors(struct sl_server_options *options, uint64_t descriptors,
+                              unsigned shards)
+{
+    struct sl_http_options *http = &options->http;
+    uint64_t reserved = reserved_descriptors(options, shards);
+
+    if (descriptors < reserved + CONNECTIONS_MIN) {
+        fprintf(stderr,
+                "sluice: the limit of open files is %" PRIu64 ", and --shards %u with "
+                "--webhooks-max %u needs at least %" PRIu64
+                ": raise it (ulimit -n, LimitNOFILE=)\n",
+                descriptors, shards, options->hooks.deliveries_max, reserved + CONNECTIONS_MIN);
+        return false;
+    }
+    http->descriptors_max = descriptors - reserved;
+    if (http->descriptors_max >= http->connections_max)
+        return true;
+    sl_log(SL_LOG_WARN, "server", "connections_max_lowered",
+           "from=%u to=%" PRIu64 " descriptors=%" PRIu64
+           " reason=\"the hard limit of open files is low: raise it "
+           "(ulimit -Hn, LimitNOFILE=), or lower --connections-max\"",
+           http->connections_max, http->descriptors_max, descriptors);
+    http->connections_max = (unsigned)http->descriptors_max;
+    return true;
 }
 
 static uint64_t first_signal_ms; /* main's, written before the handler is there */
@@ -233,6 +260,7 @@ static int serve(int argument_count, char *const *arguments)
     struct sl_buffer problem = { NULL, 0, 0 };
     struct sl_engine *engine = NULL;
     int code = SL_EXIT_USAGE;
+    struct sl_engine_status status;
     sigset_t signals;
 
     for (int i = 0; i < argument_count; i++)
@@ -249,8 +277,7 @@ static int serve(int argument_count, char *const *arguments)
     } else {
         struct sl_metrics_registry *registry = sl_metrics_registry_create();
         fill_in(&options);
-        raise_descriptor_limit(&options.http);
-        grow_descriptor_table(&options.http);
+        uint64_t descriptors = raise_descriptor_limit(&options);
         options.engine.metrics = registry;
         if (options.exit_on_io_error)
             options.engine.on_storage_failed = on_storage_failed;
@@ -263,7 +290,9 @@ static int serve(int argument_count, char *const *arguments)
             code = (int)sl_exit_code_of(err);
         } else {
             warn_of_small_log(&options, engine);
-            code = run(&options, engine, registry, &signals);
+            sl_engine_status(engine, &status);
+            if (share_descriptors(&options, descriptors, status.shards))
+                code = run(&options, engine, registry, &signals);
             sl_engine_close(&engine);
         }
         sl_metrics_registry_destroy(&registry);

@@ -1,11 +1,15 @@
 """Limits: one below, at, and one above; what is refused above, and that the rest goes on."""
 import contextlib
 import hashlib
+import os
 import pathlib
 import re
+import tempfile
+import unittest
 
 from case import BYTES, JSON, ROOT, TEXT, WireTest, producer
-from http1 import Closed, encode_request, wait_until
+from http1 import Closed, Connection, encode_request, wait_until
+from server import BINARY, Server
 
 MIB = 1 << 20
 
@@ -148,6 +152,42 @@ class Connections(WireTest):
         """A thread of several that makes the kernel's table grow waits for 8 ms."""
         status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
         self.assertGreaterEqual(int(re.search(r"FDSize:\s+(\d+)", status)[1]), self.MAX + 256)
+
+
+class Descriptors(unittest.TestCase):
+    """Under a limit of open files, connections leave what the log and the segments need."""
+
+    RESERVED, CONNECTIONS_MIN = 128 + 64 + 64, 64  # of the process, one shard, and webhooks
+    WAITING, ACCEPTORS = 250, 1
+
+    def start(self, limit):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        limited = pathlib.Path(folder.name) / "sluice"
+        limited.write_text(f'#!/bin/sh\nulimit -n {limit}\nexec {BINARY} "$@"\n')
+        limited.chmod(0o700)
+        server = Server("--shards", 1, "--acceptors", self.ACCEPTORS, "--memory", binary=str(limited))
+        self.addCleanup(server.kill)
+        return server
+
+    def test_connections_leave_the_rest(self):
+        server = self.start(self.RESERVED + 150)
+        waiting = [Connection(server.port) for _ in range(self.WAITING)]
+        for connection in waiting:
+            connection.send(encode_request("GET", "/healthz"))
+        while waiting:
+            answered = [connection for connection in waiting if not connection.silent(0.01)]
+            self.assertTrue(answered)
+            self.assertLessEqual(len(os.listdir(f"/proc/{server.pid}/fd")), 150 + self.ACCEPTORS)
+            for connection in answered:
+                self.assertEqual(connection.read_response().status, 200)
+                connection.close()
+                waiting.remove(connection)
+
+    def test_too_low_a_limit_is_a_mistake(self):
+        self.start(self.RESERVED + self.CONNECTIONS_MIN)
+        with self.assertRaisesRegex(AssertionError, "is 319, .* needs at least 320"):
+            self.start(self.RESERVED + self.CONNECTIONS_MIN - 1)
 
 
 class Uploads(WireTest):
