@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""A program that sends each of its clients as much as the kernel takes, once, and nothing else.
+
+It prints its port, and ends with its input. What many that stop reading here cost the machine is what
+its kernel needs to ask them again and again whether they take more; no server is spared that.
+"""
+
+import contextlib
+import os
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+
+UNSENT_BYTES_MAX = 64 * 1024  # as the server has it
+DATA = b"x" * (1 << 20)
+
+
+class Bare:
+    """It as a process. The caller calls stop()."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.process.communicate()
+        if self.process.returncode:
+            raise RuntimeError(f"{__file__} ended with {self.process.returncode}")
+
+
+def main():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+    print(listener.getsockname()[1], flush=True)
+    clients, selector = [], selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is sys.stdin:
+                os._exit(0)  # the kernel closes what is open
+            client, _ = listener.accept()
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.send(DATA)
+            clients.append(client)
+
+
+if __name__ == "__main__":
+    main()
