@@ -73,7 +73,8 @@ extern "C" {
     X(DATA_VERSION, "the data directory has a version that this program does not know")            \
     X(DATA_SHARDS, "the data directory was made for another number of shards")                     \
     X(DATA_KIND, "a backup is no data directory, and a data directory is no backup")               \
-    X(DESTINATION_IN_USE, "the destination is there and not empty")                                \
+    X(DESTINATION_IN_USE,                                                                          \
+      "the destination is there and not empty; with a file INCOMPLETE in it, it may be removed")   \
     X(DESTINATION_UNUSABLE, "the destination cannot be made or used; its parent has to be there")  \
     X(DATA_VOLATILE, "the data directory is on a file system that forgets everything")             \
     X(OVERLOADED, "the server is busy")                                                            \

@@ -118,7 +118,8 @@ static const struct option {
     { "subscription-links-max", TYPE_UNSIGNED, AT(hooks.links_max), "1000000", 1, 100000000,
       "LINKS", "streams that all subscriptions link together; more are refused" },
     { "config", TYPE_CONFIG, AT(config), "", 0, 0, "FILE",
-      "lines of NAME = VALUE with the names of this list, # starts a comment" },
+      "lines of NAME = VALUE with the names of this list, # starts a comment, quotes are part of a "
+      "value" },
 };
 
 enum { OPTION_COUNT = sizeof table / sizeof *table };
