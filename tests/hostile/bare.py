@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A program that sends each of its clients as much as the kernel takes, once, and nothing else.
+"""A program that sends all of its clients as much as the kernel takes, once, and nothing else.
 
-It prints its port, and ends with its input. What many that stop reading here cost the machine is what
-its kernel needs to ask them again and again whether they take more; no server is spared that.
+It prints its port, sends when it is told to by a line, says so by one, and ends with its input. What
+many that stop reading here cost the machine is what its kernel needs to ask them again and again
+whether they take more; no server is spared that.
 """
 
 import contextlib
@@ -32,6 +33,12 @@ class Bare:
     def __exit__(self, *_):
         self.stop()
 
+    def send(self):
+        """To all that have come so far."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.process.stdout.readline()
+
     def stop(self):
         self.process.communicate()
         if self.process.returncode:
@@ -49,13 +56,16 @@ def main():
     selector.register(sys.stdin, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
-            if key.fileobj is sys.stdin:
+            if key.fileobj is listener:
+                clients.append(listener.accept()[0])
+                clients[-1].setblocking(False)
+            elif sys.stdin.readline():
+                for client in clients:
+                    with contextlib.suppress(BlockingIOError):
+                        client.send(DATA)
+                print(flush=True)
+            else:
                 os._exit(0)  # the kernel closes what is open
-            client, _ = listener.accept()
-            client.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                client.send(DATA)
-            clients.append(client)
 
 
 if __name__ == "__main__":

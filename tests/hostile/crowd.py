@@ -119,9 +119,10 @@ class Crowd:
         self.sockets = []
         self._ends.close()
 
-    def reset(self):
+    def reset(self, per_second=None):
         """Closes all of them with a reset."""
-        for sock in self.sockets:
+        for sock in paced(self.sockets, per_second):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
         self.close()
