@@ -50,9 +50,8 @@ static const char serve_usage[] =
     "sluice serve [options]\n"
     "\n"
     "An option wins over its environment variable, which wins over the configuration file.\n"
-    "SIGTERM, SIGINT and SIGHUP end the server when everything under way is answered, with exit "
-    "code\n"
-    "0; a second one, half a second later or more, ends it at once, with exit code 1.\n"
+    "SIGTERM, SIGINT and SIGHUP end the server when everything under way is answered, with exit\n"
+    "code 0; a second one, half a second later or more, ends it at once, with exit code 1.\n"
     "\n";
 
 static unsigned half_of_cpus(void)

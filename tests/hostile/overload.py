@@ -352,6 +352,8 @@ def no_descriptors(table, scale, build):
             refused <= {503, 507} and written > 0,
         )
         table.equal("the log has failed", target.metric("sluice_shard_failed", keeper), 0)
+        named = "no_descriptor" in target.running.said()
+        table.add("the server says what its files want for", named, "True", named)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
         came = target.wait_until(lambda: crowd.answered() == 5 * free, 20)
         table.add(
