@@ -83,7 +83,6 @@ struct sl_acceptor {
     int listener_fds[SL_LISTEN_ADDRESSES_MAX]; /* handed to `listeners` when the thread starts */
     unsigned listener_count;                   /* of both */
     bool accepting;                            /* the listeners are being read */
-    uint64_t accept_failed_ms;                 /* running clock: when that was last logged */
     bool asleep;                               /* h2o may wait: the clocks stand still */
     h2o_multithread_receiver_t control;        /* how main talks to this thread */
     h2o_multithread_message_t drain_message;   /* the one thing it has to say */
@@ -91,6 +90,7 @@ struct sl_acceptor {
     unsigned control_count;                    /* requests that the hooks have */
     struct sl_alarm accept_alarm;              /* tries again when descriptors ran out */
     struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
+    uint64_t accept_failed_ms;                 /* running clock: when a failure was last logged */
     uint64_t look_ms;                          /* running clock: when the last look at all began */
     unsigned look_left;                 /* connections below are still to be looked at, or 0 */
     uint64_t uploads_seen;              /* bytes of uploads, of those that were */
