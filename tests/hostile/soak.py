@@ -6,8 +6,7 @@ are small, so that data moves to the disk, is compacted and given back all the t
 that keeps anything grows. The allocator keeps what was needed at the worst moment, so the warm-up is
 busier than what follows, which must do with that: resident memory is flat when the medians of the
 second and of the last quarter of the time after the warm-up differ by no more than 1 %. A run
-of less than 20 minutes is too short for that: it tells the growth and does not judge it. Beside
-work that comes and goes it says little: the busier the machine, the less is needed at once.
+of less than 20 minutes is too short for that: it tells the growth and does not judge it.
 """
 
 import argparse

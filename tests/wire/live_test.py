@@ -188,7 +188,8 @@ class Slow(WireTest):
         while time.monotonic() - start < 4:
             for connection in connections:
                 self.assertTrue(connection.socket.recv(1000))
-            time.sleep(0.1)  # the slow pace is what is tried; nothing is waited for
+            # The slow pace is what is tried: nothing tells its end, so there is nothing to wait for.
+            time.sleep(0.1)
         self.assertEqual(self.metric("sluice_stalled_readers_cut_total"), cut)
 
     def test_reader_that_reads_slowly_is_not_cut(self):
@@ -210,17 +211,20 @@ class Slow(WireTest):
         connection.send(encode_request("GET", self.path))
         for _ in range(8):
             self.assertTrue(connection.socket.recv(1 << 20))
-            time.sleep(0.7)  # of 1 s
+            # The pause is what is tried: well below the timeout of 1 s, well above the server's looks.
+            time.sleep(0.7)
 
     def test_time_before_an_answer_is_no_part_of_the_timeout(self):
         self.create(BYTES)
         self.append(b"x" * 20_000, BYTES)  # it waits in the server's kernel as a whole
         connection = self.connect(receive_buffer=4096)
         connection.send(encode_request("GET", self.path))
-        time.sleep(2)  # twice the timeout
+        # That nothing happens is what is tried: twice the timeout, with no answer being written.
+        time.sleep(2)
         self.append(b"x" * (3 << 20), BYTES)
         connection.send(encode_request("GET", self.path))
-        time.sleep(0.8)  # of 1 s
+        # The pause is what is tried: who counts the time before would cut by now, 1 s is not over.
+        time.sleep(0.8)
         for size in (20_000, 20_000 + (3 << 20)):
             self.assertEqual(len(connection.read_response().body), size)
 
