@@ -1,6 +1,7 @@
 #include "base/buffer.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -10,9 +11,17 @@ enum {
     CAPACITY_MIN = 64, /* bytes; saves the first few steps of doubling */
 };
 
+static bool is_mapped(size_t capacity)
+{
+    return capacity >= SL_BUFFER_MAPPED_BYTES;
+}
+
 void sl_buffer_deinit(struct sl_buffer *buffer)
 {
-    sl_memory_free(buffer->data);
+    if (is_mapped(buffer->capacity))
+        sl_memory_unmap(buffer->data, buffer->capacity);
+    else
+        sl_memory_free(buffer->data);
     *buffer = (struct sl_buffer){ 0 };
 }
 
@@ -22,8 +31,20 @@ void sl_buffer_grow(struct sl_buffer *buffer, size_t more)
     SL_ASSERT(more <= SIZE_MAX / 2 - buffer->size);
     size_t needed = buffer->size + more;
     size_t capacity = buffer->capacity < CAPACITY_MIN / 2 ? CAPACITY_MIN : buffer->capacity * 2;
-    buffer->capacity = needed > capacity ? needed : capacity;
-    buffer->data = sl_memory_grow(buffer->data, buffer->capacity);
+    if (capacity < needed)
+        capacity = needed;
+    if (!is_mapped(capacity)) {
+        buffer->data = sl_memory_grow(buffer->data, capacity);
+    } else if (is_mapped(buffer->capacity)) {
+        buffer->data = sl_memory_map(buffer->data, buffer->capacity, capacity);
+    } else {
+        uint8_t *mapped = sl_memory_map(NULL, 0, capacity);
+        if (buffer->size > 0)
+            memcpy(mapped, buffer->data, buffer->size);
+        sl_memory_free(buffer->data);
+        buffer->data = mapped;
+    }
+    buffer->capacity = capacity;
 }
 
 /* Formats into the room there is and returns the size that the text has or would have. */

@@ -8,6 +8,8 @@
  * Invariants
  *   (1) size <= capacity.
  *   (2) What points into the buffer is dead after the next reserve, append or printf.
+ *   (3) From SL_BUFFER_MAPPED_BYTES on it has pages of its own: it grows without being copied, and
+ *       what it had is given back at once, while the C library keeps large pieces, and holes.
  */
 #ifndef SL_BASE_BUFFER_H
 #define SL_BASE_BUFFER_H
@@ -21,6 +23,10 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+enum {
+    SL_BUFFER_MAPPED_BYTES = 4 * 1024 * 1024, /* of capacity */
+};
 
 struct sl_buffer {
     uint8_t *data;   /* owned; NULL only when capacity is 0 */

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 
@@ -47,6 +48,20 @@ void *sl_memory_grow(void *memory, size_t size)
 void sl_memory_free(void *memory)
 {
     free(memory);
+}
+
+void *sl_memory_map(void *memory, size_t old_size, size_t size)
+{
+    void *mapped = memory != NULL ? mremap(memory, old_size, size, MREMAP_MAYMOVE)
+                                  : mmap(NULL, size, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return never_null(mapped != MAP_FAILED ? mapped : NULL);
+}
+
+void sl_memory_unmap(void *memory, size_t size)
+{
+    int result = munmap(memory, size);
+    SL_ASSERT(result == 0);
 }
 
 size_t sl_memory_usable(const void *memory)

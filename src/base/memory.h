@@ -32,6 +32,15 @@ void *sl_memory_grow(void *memory, size_t size)
 /* `memory` may be NULL. */
 void sl_memory_free(void *memory);
 
+/*
+ * As sl_memory_grow(), but in pages of its own, all 0, that take no memory until they are written
+ * to. `memory` (may be NULL) has `old_size` bytes; it and the result come from here, and end by
+ * unmap.
+ */
+void *sl_memory_map(void *memory, size_t old_size, size_t size)
+    __attribute__((warn_unused_result, returns_nonnull, alloc_size(3)));
+void sl_memory_unmap(void *memory, size_t size);
+
 /* What the allocation really takes: at least the size that was asked for, the same at every call.
  */
 size_t sl_memory_usable(const void *memory);

@@ -138,3 +138,30 @@ TEST_F(BufferDeathTest, RefusesSizesThatOverflow)
     sl_buffer_append_text(&buffer, "a");
     EXPECT_DEATH(sl_buffer_reserve(&buffer, SIZE_MAX), "panic");
 }
+
+TEST_F(Buffer, KeepsItsBytesWhenItGetsPagesOfItsOwn)
+{
+    const size_t sizes[] = { SL_BUFFER_MAPPED_BYTES - 1, SL_BUFFER_MAPPED_BYTES,
+                             SL_BUFFER_MAPPED_BYTES + 1, 3 * SL_BUFFER_MAPPED_BYTES };
+    std::string wanted = "first";
+    sl_buffer_append_text(&buffer, "first");
+    for (size_t size : sizes) {
+        sl_buffer_reserve(&buffer, size - buffer.size);
+        EXPECT_GE(buffer.capacity, size);
+        memset(buffer.data + buffer.size, 'a', size - buffer.size);
+        wanted.resize(size, 'a');
+        buffer.size = size;
+        EXPECT_TRUE(text() == wanted) << size;
+    }
+}
+
+TEST_F(Buffer, MayBeginWithPagesOfItsOwn)
+{
+    for (size_t size : { SL_BUFFER_MAPPED_BYTES - 1, SL_BUFFER_MAPPED_BYTES + 0 }) {
+        uint8_t *place = sl_buffer_reserve(&buffer, size);
+        EXPECT_EQ(buffer.capacity, size);
+        place[0] = place[size - 1] = 'x';
+        sl_buffer_deinit(&buffer);
+        EXPECT_EQ(buffer.data, nullptr);
+    }
+}

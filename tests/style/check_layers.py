@@ -35,7 +35,7 @@ OWNERS = {
     "dirent.h": ["journal/vfs_posix.c"],
     "sys/file.h": ["journal/vfs_posix.c"],
     "sys/stat": ["journal/vfs_posix.c", "server/control.c"],  # and sys/statfs.h, sys/statvfs.h
-    "sys/mman.h": [],  # a damaged disk would kill the process
+    "sys/mman.h": ["base/memory.c"],  # never a file: a damaged disk would kill the process
     "sys/uio.h": ["journal/vfs_posix.c"],
 }
 
@@ -43,7 +43,8 @@ OWNERS = {
 CALLS = {
     r"strcpy|strcat|strncpy|strncat|sprintf|vsprintf|strtok|gets|alloca": [],
     r"localtime|gmtime|ctime|asctime|rand|atoi|atol|atof|sscanf": [],
-    r"malloc|calloc|realloc|reallocarray|free|strdup|strndup|posix_memalign|aligned_alloc": [
+    r"malloc|calloc|realloc|reallocarray|free|strdup|strndup|posix_memalign|aligned_alloc|mmap|"
+    r"mremap|munmap": [
         "base/memory.c"
     ],
     r"printf|fprintf|vfprintf|puts|fputs|perror": [
@@ -57,7 +58,7 @@ CALLS = {
     r"pread|pwrite|preadv2?|pwritev2?|fsync|fdatasync|sync|syncfs|sync_file_range|posix_fadvise|"
     r"truncate|ftruncate|fallocate|posix_fallocate|rename|renameat2?|link|linkat|symlink|"
     r"unlink|unlinkat|remove|mkdir|mkdirat|rmdir|flock|lockf|fcntl|stat|fstat|lstat|fstatat|statx|"
-    r"statfs|statvfs|fstatfs|fstatvfs|access|chmod|fchmod|copy_file_range|mmap": [
+    r"statfs|statvfs|fstatfs|fstatvfs|access|chmod|fchmod|copy_file_range": [
         "journal/vfs_posix.c", "server/control.c"  # the name of its socket
     ],
     r"fopen|freopen|fdopen": ["server/options.c"],  # reads the file of --config
