@@ -138,10 +138,12 @@ static enum sl_err write_batch(struct sl_compaction *compaction)
         sli_segment_writer_set_compacted(compaction->writer);
     }
     err = sl_segment_writer_add(compaction->writer, batch);
-    sl_buffer_deinit(&batch->chunks);
+    compaction->batch = sl_segment_batch_create();
+    compaction->batch->chunks = batch->chunks;
+    batch->chunks = (struct sl_buffer){ 0 };
+    sl_buffer_clear(&compaction->batch->chunks);
     sl_buffer_deinit(&batch->states);
     sl_link_append(&compaction->written, &batch->link);
-    compaction->batch = sl_segment_batch_create();
     sl_mutex_lock(compaction->mutex);
     if (!compaction->cancelled)
         sl_condition_wait_for(compaction->condition, compaction->mutex, PAUSE_MS);
@@ -395,6 +397,7 @@ static enum sl_err install(struct sl_compaction *compaction)
 static enum sl_err compact(struct sl_compaction *compaction)
 {
     compaction->batch = sl_segment_batch_create();
+    sl_buffer_reserve(&compaction->batch->chunks, SL_BUFFER_MAPPED_BYTES); /* not in the heap */
     enum sl_err err = load(compaction);
     if (err == SL_OK)
         err = copy_all(compaction);

@@ -4,12 +4,15 @@
 #include "base/thread.h"
 #include "journal/segment_internal.h"
 
-enum { LOG_POLL_MS = 1 };
+enum {
+    LOG_POLL_MS = 1,
+    ROOMS_MAX = 16, /* more batches than that are hardly ever under way */
+};
 
 struct sl_flush {
     struct sl_job job; /* in the worker's queue, or running, while `scheduled` */
     struct sl_flush_setup setup;
-    struct sl_mutex *mutex;         /* guards what follows, up to `last_id` */
+    struct sl_mutex *mutex;         /* guards what follows, up to `room_count` */
     struct sl_condition *condition; /* the worker's short waits */
     struct sl_link queued;          /* struct sl_segment_batch: to be written */
     struct sl_link written;         /* struct sl_segment_batch: written, oldest first */
@@ -18,10 +21,12 @@ struct sl_flush {
     bool ended;     /* no batch comes any more */
     bool cancelled;
     enum sl_flush_state state;
-    enum sl_err err;                  /* FAILED: why */
-    struct sl_wal_mark mark;          /* of end */
-    uint64_t lsn_max;                 /* of end */
-    uint64_t last_id;                 /* of end */
+    enum sl_err err;                   /* FAILED: why */
+    struct sl_wal_mark mark;           /* of end */
+    uint64_t lsn_max;                  /* of end */
+    uint64_t last_id;                  /* of end */
+    struct sl_buffer rooms[ROOMS_MAX]; /* owned: mapped, empty, for the chunks of batches to come */
+    unsigned room_count;
     struct sl_segment_writer *writer; /* worker, owned: NULL: nothing to write so far */
     struct sl_segment *segment;       /* worker, then shard; owned */
 };
@@ -132,8 +137,15 @@ static void settle(struct sl_flush *flush, enum sl_err err)
     flush->err = err;
     flush->state = err == SL_OK ? SL_FLUSH_DONE : SL_FLUSH_FAILED;
     flush->scheduled = false;
+    unsigned room_count = flush->room_count;
+    struct sl_buffer rooms[ROOMS_MAX];
+    for (unsigned i = 0; i < room_count; i++)
+        rooms[i] = flush->rooms[i];
+    flush->room_count = 0;
     sl_mutex_unlock(flush->mutex);
     setup.wake(setup.context);
+    while (room_count > 0)
+        sl_buffer_deinit(&rooms[--room_count]); /* takes its time: nobody waits for it */
 }
 
 /* The next batch; NULL: there is none, and *more says whether there may be one later. */
@@ -157,12 +169,19 @@ static void put_written(struct sl_flush *flush, struct sl_segment_batch *batch)
 {
     size_t bytes = batch_bytes(batch);
     /* They are on the disk, or lost: only the places are of interest any more. */
-    sl_buffer_deinit(&batch->chunks);
+    struct sl_buffer room = batch->chunks;
+    batch->chunks = (struct sl_buffer){ 0 };
+    sl_buffer_clear(&room);
     sl_buffer_deinit(&batch->states);
     sl_mutex_lock(flush->mutex);
+    if (flush->room_count < ROOMS_MAX) {
+        flush->rooms[flush->room_count++] = room;
+        room = (struct sl_buffer){ 0 };
+    }
     flush->queued_bytes -= bytes;
     sl_link_append(&flush->written, &batch->link);
     sl_mutex_unlock(flush->mutex);
+    sl_buffer_deinit(&room);
 }
 
 static void run(struct sl_job *job)
@@ -198,6 +217,17 @@ bool sl_flush_wants_more(const struct sl_flush *flush)
     bool more = flush->queued_bytes < SL_FLUSH_QUEUED_BYTES_MAX;
     sl_mutex_unlock(flush->mutex);
     return more;
+}
+
+struct sl_segment_batch *sl_flush_new_batch(struct sl_flush *flush)
+{
+    struct sl_segment_batch *batch = sl_segment_batch_create();
+    sl_mutex_lock(flush->mutex);
+    if (flush->room_count > 0)
+        batch->chunks = flush->rooms[--flush->room_count];
+    sl_mutex_unlock(flush->mutex);
+    sl_buffer_reserve(&batch->chunks, SL_BUFFER_MAPPED_BYTES);
+    return batch;
 }
 
 void sl_flush_add(struct sl_flush *flush, struct sl_segment_batch **batch)

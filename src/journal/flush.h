@@ -45,6 +45,12 @@ struct sl_flush;
 struct sl_flush *sl_flush_begin(const struct sl_flush_setup *setup);
 /* Shard: true: less than SL_FLUSH_QUEUED_BYTES_MAX wait to be written. */
 bool sl_flush_wants_more(const struct sl_flush *flush);
+/*
+ * Shard: an empty batch, the caller's until it is added or destroyed. It has the mapped room for
+ * chunks of one that was written, if there is one: pages are filled again without a fault, and all
+ * are given back when the flush ends. In the heap, holes of all sizes would be left.
+ */
+struct sl_segment_batch *sl_flush_new_batch(struct sl_flush *flush);
 /* Shard: hands a batch over; takes it and clears the caller's pointer. */
 void sl_flush_add(struct sl_flush *flush, struct sl_segment_batch **batch);
 /*

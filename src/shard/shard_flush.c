@@ -173,7 +173,7 @@ static void begin_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     flush->mark = sl_wal_durable_mark(shard->wal);
     shard->backup.flushing = shard->backup.task != NULL;
     flush->flush = sl_flush_begin(&setup);
-    flush->batch = sl_segment_batch_create();
+    flush->batch = sl_flush_new_batch(flush->flush);
     flush->step = SLI_FLUSH_CAPTURE;
     flush->hot_bytes = flush->freed_bytes = 0;
     flush->lsn_max = 0;
@@ -274,7 +274,7 @@ static bool capture(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
         add_tombstones(shard);
     if (last || flush->batch->chunks.size + flush->batch->states.size >= BATCH_BYTES_MAX) {
         sl_flush_add(flush->flush, &flush->batch);
-        flush->batch = last ? NULL : sl_segment_batch_create();
+        flush->batch = last ? NULL : sl_flush_new_batch(flush->flush);
     }
     if (last) {
         sl_flush_end(flush->flush, &flush->mark, flush->lsn_max, shard->ids);

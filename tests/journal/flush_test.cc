@@ -127,6 +127,31 @@ TEST_F(Flush, GivesTheBatchesBackInOrderWithTheirPlaces)
     sl_segment_unref(&segment);
 }
 
+/* Fresh pages cost more than the bytes that are put there. */
+TEST_F(Flush, HandsTheRoomOfItsBatchesOn)
+{
+    ASSERT_EQ(shard_->Open(), SL_OK);
+    sl_flush_setup setup = shard_->Setup();
+    sl_flush *flush = sl_flush_begin(&setup);
+    sl_segment_batch *first = sl_flush_new_batch(flush);
+    ASSERT_GE(first->chunks.capacity, SL_BUFFER_MAPPED_BYTES);
+    const uint8_t *room = first->chunks.data;
+    sl_segment_batch *other = sl_flush_new_batch(flush);
+    EXPECT_NE(other->chunks.data, room);
+    sl_buffer_append_text(&first->states, "of nobody");
+    sl_flush_add(flush, &first);
+    unsigned wakes = 0; /* the first one says that it is written */
+    shard_->WaitUntil([&] { return wakes++ > 0; });
+    sl_segment_batch *next = sl_flush_new_batch(flush);
+    EXPECT_EQ(next->chunks.data, room);
+    EXPECT_EQ(next->chunks.size, 0u);
+    sl_flush_add(flush, &next);
+    sl_flush_cancel(flush);
+    shard_->WaitUntil([&] { return sl_flush_state(flush) != SL_FLUSH_WRITING; });
+    sl_segment_batch_destroy(&other);
+    sl_flush_destroy(&flush);
+}
+
 TEST_F(Flush, WaitsUntilTheLogIsDurable)
 {
     sl_wal wal;
