@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A program that sends all of its clients as much as the kernel takes, once, and nothing else.
+"""A program that takes connections and, once, sends all of them as much as the kernel takes.
 
-It prints its port, sends when it is told to by a line, says so by one, and ends with its input. What
-many that stop reading here cost the machine is what its kernel needs to ask them again and again
-whether they take more; no server is spared that.
+It prints its port, sends when it is told to by a line, says so by one, and ends with its input. No
+server is spared what attackers cost the machine here: their own work, and that of the kernel, which
+takes connections and ends them, and asks those that stop reading again and again whether they take
+more.
 """
 
 import contextlib

@@ -102,16 +102,14 @@ class Watch:
         self._rounds_without()
         self._judge()
 
-    def beside_bare(self, seconds, count, *how):
-        """The well-behaved clients while others stop at a program that does nothing but send: what
-        that costs them is the kernel's, and the server is judged by what it adds.
+    def beside_bare(self, attack):
+        """The well-behaved clients while a program that hardly does anything is attacked: what that
+        costs them is the kernel's and the attackers', and the server is judged by what it adds.
         """
         if not self.scale.behaved:
             return
-        with Bare() as bare, Crowd(bare.port) as crowd, self._rounds_into(self.bare):
-            crowd.open(count, b"x", *how)
-            bare.send()
-            self.target.running.pass_time(seconds)
+        with Bare() as bare, self._rounds_into(self.bare):
+            attack(bare)
 
     @contextlib.contextmanager
     def _rounds_into(self, rounds):
@@ -237,7 +235,14 @@ def stalled_readers(table, scale, build):
             target.append(large, b"x" * MIB)
         watch = Watch(table, scale, target)
         come = (NARROW, scale.come_per_s)
-        watch.beside_bare(scale.stall_s, scale.sse + scale.catch_up, *come)
+
+        def stop_reading(bare):
+            with Crowd(bare.port) as others:
+                others.open(scale.sse + scale.catch_up, b"x", *come)
+                bare.send()
+                target.running.pass_time(scale.stall_s)
+
+        watch.beside_bare(stop_reading)
         with watch.meanwhile():
             crowd.open(
                 scale.sse,
@@ -499,6 +504,15 @@ STAGES = {
 }
 
 
+def reset_at_each_stage(port, scale, before_odd_ones=lambda: None):
+    for n, data in enumerate(STAGES.values()):
+        with Crowd(port) as crowd:
+            crowd.open(scale.resets, data, NARROW, scale.resets_per_s)
+            if n % 2:
+                before_odd_ones()
+            crowd.reset(scale.resets_per_s)
+
+
 def resets(table, scale, build):
     table.begin(f"{scale.resets:,} resets at each of {len(STAGES)} stages")
     with Target(build) as target:
@@ -507,14 +521,10 @@ def resets(table, scale, build):
         target.append(large, b"x" * 3 * MIB)
         watch = Watch(table, scale, target)
         rss = []
+        watch.beside_bare(lambda bare: reset_at_each_stage(bare.port, scale))
         with watch.meanwhile():
             for _ in range(3):
-                for n, data in enumerate(STAGES.values()):
-                    with Crowd(target.port) as crowd:
-                        crowd.open(scale.resets, data, NARROW, scale.resets_per_s)
-                        if n % 2:
-                            target.append(STREAMS + "a", b"x")
-                        crowd.reset(scale.resets_per_s)
+                reset_at_each_stage(target.port, scale, lambda: target.append(STREAMS + "a", b"x"))
                 target.wait_until(lambda: target.connections() <= BEHAVED_CONNECTIONS, 10)
                 rss.append(target.rss_bytes())
         table.at_most(
