@@ -7,6 +7,11 @@
 
 #include "base/assert.h"
 
+enum {
+    HEAP_KEPT_BYTES = 16 * 1024 * 1024,
+    HEAP_PIECE_BYTES_MAX = 32 * 1024 * 1024, /* the largest bound there is: beyond it, mapped */
+};
+
 /* The C library may answer a size of 0 with NULL, and realloc even frees. */
 static size_t at_least_one(size_t size)
 {
@@ -68,4 +73,11 @@ size_t sl_memory_usable(const void *memory)
 {
     /* It only looks, but its prototype does not say so. */
     return malloc_usable_size((void *)(uintptr_t)memory);
+}
+
+void sl_memory_keep_pages(void)
+{
+    /* Setting one ends the adapting of both. A sanitizer's heap takes neither, which is fine. */
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_PIECE_BYTES_MAX);
 }

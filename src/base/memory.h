@@ -45,6 +45,13 @@ void sl_memory_unmap(void *memory, size_t size);
  */
 size_t sl_memory_usable(const void *memory);
 
+/*
+ * Lets every thread's heap keep its free pages, up to 16 MiB at its end. The C library's own bound
+ * follows what was freed so far, from 128 KiB on: pages are given back and faulted in again all the
+ * time. Of the whole process; before there are threads.
+ */
+void sl_memory_keep_pages(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/metrics.h"
 #include "server/backup.h"
 #include "server/control.h"
@@ -274,6 +275,7 @@ static int serve(int argument_count, char *const *arguments)
     if (!sl_server_options_init(&options, argument_count, arguments, environ, &problem)) {
         fprintf(stderr, "sluice: %.*s\n", (int)problem.size, (const char *)problem.data);
     } else {
+        sl_memory_keep_pages();
         struct sl_metrics_registry *registry = sl_metrics_registry_create();
         fill_in(&options);
         uint64_t descriptors = raise_descriptor_limit(&options);

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include <sys/resource.h>
+
 #include <gtest/gtest.h>
 
 TEST(Memory, SizeZeroIsAnAllocationToo)
@@ -85,4 +87,26 @@ TEST(MemoryDeathTest, RefusesAnAlignmentThatIsNoPowerOfTwo)
 {
     volatile size_t alignment = 24;
     EXPECT_DEATH(sl_memory_free(sl_memory_alloc_aligned(alignment, 1)), "panic");
+}
+
+/* A fresh page costs more than filling it. */
+TEST(Memory, KeepsThePagesOfWhatWasFreed)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "the heap of a sanitizer does as it likes";
+#endif
+    const size_t size = 12 << 20;
+    sl_memory_keep_pages();
+    auto faults_of_a_round = [] {
+        rusage before, after;
+        getrusage(RUSAGE_SELF, &before);
+        void *memory = sl_memory_alloc(size);
+        memset(memory, 1, size);
+        asm volatile("" : : "r"(memory) : "memory");
+        sl_memory_free(memory);
+        getrusage(RUSAGE_SELF, &after);
+        return after.ru_minflt - before.ru_minflt;
+    };
+    faults_of_a_round();
+    EXPECT_LT(faults_of_a_round(), 100);
 }
