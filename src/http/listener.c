@@ -128,7 +128,10 @@ bool sl_listener_open(const char *address, unsigned count, int *fds,
         format_url((struct sockaddr *)&bound, bound_size, url);
         return true;
     }
-    sl_log(SL_LOG_ERROR, "http", "listen", "address=%s reason=\"%s\"", address, strerror(error));
+    sl_log(SL_LOG_ERROR, "http", "listen", "address=%s reason=\"%s\" todo=\"%s\"", address,
+           strerror(error),
+           error == EADDRINUSE ? "end the program that has it, or choose another with --listen"
+                               : "choose another with --listen");
     while (opened > 0)
         close(fds[--opened]);
     return false;

@@ -241,7 +241,8 @@ class Start(unittest.TestCase):
         try:
             done = self.run_binary("serve", "--memory", "--listen", f"127.0.0.1:{server.port}")
             self.assertEqual(done.returncode, 1, done)
-            self.assertTrue(done.stderr)
+            self.assertIn('todo="end the program that has it, or choose another with --listen"',
+                          done.stderr)
         finally:
             server.stop()
 
