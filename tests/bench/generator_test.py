@@ -98,7 +98,8 @@ class CountTest(unittest.TestCase):
 
     def test_a_closed_loop_waits_for_its_answer(self):
         with Server(never) as server:
-            role, = run(server.port, "warmup-ms=0", "measure-ms=50", "drain-ms=1",
+            # Long enough to connect where a server under attack has both processors.
+            role, = run(server.port, "warmup-ms=0", "measure-ms=500", "drain-ms=1",
                         "append", "connections=3", "depth=4")
         self.assertEqual(role["unfinished"], 12)
 
