@@ -89,12 +89,13 @@ TEST(MemoryDeathTest, RefusesAnAlignmentThatIsNoPowerOfTwo)
     EXPECT_DEATH(sl_memory_free(sl_memory_alloc_aligned(alignment, 1)), "panic");
 }
 
-/* A fresh page costs more than filling it. */
+/*
+ * A fresh page costs more than filling it. Only where the heap is the C library's: a sanitizer puts
+ * its own in the place of it, whose mallopt() does nothing, so that there is nothing of ours to try.
+ */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST(Memory, KeepsThePagesOfWhatWasFreed)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "the heap of a sanitizer does as it likes";
-#endif
     const size_t size = 12 << 20;
     sl_memory_keep_pages();
     auto faults_of_a_round = [] {
@@ -110,3 +111,4 @@ TEST(Memory, KeepsThePagesOfWhatWasFreed)
     faults_of_a_round();
     EXPECT_LT(faults_of_a_round(), 100);
 }
+#endif
