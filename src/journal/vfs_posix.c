@@ -150,13 +150,22 @@ static int posix_write(struct sl_file *file, const void *from, size_t size, uint
     const struct posix_file *to = posix_file(file);
     SL_ASSERT((to->flags & SL_VFS_WRITE) != 0);
     check_aligned(to, from, size, at);
-    ssize_t written;
-    do
-        written = pwrite(to->descriptor, from, size, (off_t)at);
-    while (written < 0 && errno == EINTR);
-    if (written < 0)
-        return error_of_file();
-    return (size_t)written == size ? 0 : EIO;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t more =
+            pwrite(to->descriptor, (const uint8_t *)from + done, size - done, (off_t)(at + done));
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            return error_of_file();
+        done += (size_t)more;
+        /* Why it stopped short, as on a full disk, only the rest is told; a direct one must fit. */
+        bool is_stuck =
+            more == 0 || ((to->flags & SL_VFS_DIRECT) != 0 && more % SL_DISK_BLOCK_BYTES != 0);
+        if (is_stuck)
+            return EIO;
+    }
+    return 0;
 }
 
 static int posix_sync(struct sl_file *file)
