@@ -73,7 +73,8 @@ class PlainLog
         struct sl_bytes bytes = At(position);
         if (bytes.size == 0 || !sl_frame_decode(bytes, frame) || frame->log_id != log_id_ ||
             frame->position != position || frame->first_lsn != end_.lsn ||
-            frame->chain != end_.chain || frame->epoch < end_.epoch)
+            frame->chain != end_.chain ||
+            frame->epoch != end_.epoch + ((frame->flags & SL_FRAME_OPEN) != 0 ? 1 : 0))
             return Found::kNothing;
         if (frame->body_size > bytes.size - SL_FRAME_HEADER_BYTES ||
             sl_crc32c(0, bytes.data + SL_FRAME_HEADER_BYTES, frame->body_size) != frame->body_crc)

@@ -5,18 +5,18 @@
  * Why      The same code serves recovery, `sluice fsck` and `sluice dump`.
  * Thread   Any one; the log is not open for writing. Changes nothing.
  *
- * Rule     A frame at position p is good when its header is, and log_id, position, first_lsn and
- *          chain are the expected ones, its epoch not below the last, and its body has its
- *          checksum. When the frame at p is not good, the log may go on at the start of the next
- *          file, with exactly the expected first_lsn and chain (a file's end was reached, or a
- *          start followed a torn end). Otherwise every later block of this and the following files
- *          is looked at: a header that is valid, of this log, of an epoch not below the last, with
- *          a position not before p and an LSN not below the expected one proves that the frame at p
- *          had been complete (one write is in flight at a time): CORRUPT. So does a durable_lsn, of
- *          a frame or given by the caller, at or above the expected LSN, and a file that is missing
- *          while a later one is there. Else the end is TORN if the expected header is there without
- *          its body, or CLEAN. When the first block of the last write is missing, nothing shows
- *          that there was one: CLEAN.
+ * Rule     A frame at position p is good when its header is, and log_id, position, first_lsn, chain
+ *          and epoch (the last one, or in an OPEN frame the next) are the expected ones, and its
+ *          body has its checksum. When the frame at p is not good, the log may go on at the start
+ *          of the next file, with exactly the expected first_lsn and chain (a file's end was
+ *          reached, or a start followed a torn end). Otherwise every later block of this and the
+ *          following files is looked at: a header that is valid, of this log, of an epoch not below
+ *          the last, with a position not before p and an LSN not below the expected one proves that
+ *          the frame at p had been complete (one write is in flight at a time): CORRUPT. So does a
+ *          durable_lsn, of a frame or given by the caller, at or above the expected LSN, and a file
+ *          that is missing while a later one is there. Else the end is TORN if the expected header
+ *          is there without its body, or CLEAN. When the first block of the last write is missing,
+ *          nothing shows that there was one: CLEAN.
  */
 #ifndef SL_JOURNAL_WAL_SCAN_H
 #define SL_JOURNAL_WAL_SCAN_H

@@ -469,6 +469,9 @@ TEST_F(WalScan, RefusesWhatDoesNotFollow)
     } cases[] = {
         { "another log", [](struct sl_frame *frame) { frame->log_id++; }, SL_WAL_CLEAN },
         { "an epoch before", [](struct sl_frame *frame) { frame->epoch--; }, SL_WAL_CLEAN },
+        { "an epoch behind", [](struct sl_frame *frame) { frame->epoch++; }, SL_WAL_CORRUPT },
+        { "a start in the same epoch", [](struct sl_frame *frame) { frame->flags = SL_FRAME_OPEN; },
+          SL_WAL_CORRUPT },
         { "a place before", [](struct sl_frame *frame) { frame->position -= kBlock; },
           SL_WAL_CLEAN },
         { "a place behind", [](struct sl_frame *frame) { frame->position += kBlock; },
