@@ -613,8 +613,10 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
         error = resume(opened, position);
     sl_mutex_unlock(opened->mutex);
     if (error != 0) {
-        sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready", "directory=%s errno=%d",
-               opened->directory, error);
+        sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready",
+               "directory=%s errno=%d needed_bytes=%" PRIu64
+               " reason=\"no log file can be made, and none has room\"",
+               opened->directory, error, opened->setup.file_size);
         sl_wal_files_close(&opened);
         return sli_disk_err(error);
     }
