@@ -194,10 +194,10 @@ static void check_shard(struct fsck *fsck, unsigned index)
         return;
     }
     sl_tool_print("shard %u: %zu segments (%" PRIu64 " bytes), %" PRIu64 " streams, log from LSN "
-                  "%" PRIu64 " to %" PRIu64 "%s, %" PRIu64 " torn bytes, %u errors\n",
+                  "%" PRIu64 ": %" PRIu64 " changes%s, %" PRIu64 " torn bytes, %u errors\n",
                   index, manifest->segments.size / sizeof(struct sl_manifest_segment),
                   check->segment_bytes, check->stream_count, manifest->mark.lsn,
-                  check->scan.end.lsn - 1, check->scan.sealed ? " (sealed)" : "",
+                  check->scan.end.lsn - manifest->mark.lsn, check->scan.sealed ? " (sealed)" : "",
                   check->scan.torn_bytes, check->errors);
     if (check->errors > 0)
         set_code(fsck, SL_EXIT_CORRUPT);
