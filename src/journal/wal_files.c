@@ -21,6 +21,7 @@ enum {
     RETRY_MS = 200,       /* after a file could not be made */
     DISK_WAIT_MS = 2000,  /* so long a frame without a place waits for a failing disk */
     FLUSH_WAIT_MS = 5000, /* so long a log at its size waits for a flush that makes room */
+    AT_SIZE_MAX = -1, /* no errno: the log may not be larger now; a flush will give files back */
     ZEROS_SIZE_BYTES = 1024 * 1024, /* of one write: the disk is not blocked for others */
     RECYCLE_SHARE = 4,              /* this part of size_max is kept in released files */
     NUMBERS_CAPACITY_MIN = 16,      /* of a list of files */
@@ -60,14 +61,14 @@ struct sl_wal_files {
     uint64_t room;                   /* published; enum sl_wal_room */
     uint64_t contiguous;             /* published; bytes of frames that have a place */
     uint64_t buffered;               /* published; 1: direct writes are refused */
-    int blocked;                     /* errno value: the last file could not be made; 0: it could */
-    uint64_t room_ended_ms;          /* running; since then there is none */
-    bool has_in_use;                 /* a file was taken */
-    struct sl_file *resumed;         /* owned until it is taken: the last file goes on; or NULL */
-    bool released_now;               /* release() came: try again at once */
-    bool space_is_low;               /* at the last look */
-    bool finishing;                  /* nobody waits for better times */
-    bool stopping;                   /* the thread ends */
+    int blocked; /* errno value or AT_SIZE_MAX: the last file could not be made; 0: it could */
+    uint64_t room_ended_ms;  /* running; since then there is none */
+    bool has_in_use;         /* a file was taken */
+    struct sl_file *resumed; /* owned until it is taken: the last file goes on; or NULL */
+    bool released_now;       /* release() came: try again at once */
+    bool space_is_low;       /* at the last look */
+    bool finishing;          /* nobody waits for better times */
+    bool stopping;           /* the thread ends */
 };
 
 /* ---- names and lists ---- */
@@ -162,7 +163,7 @@ static size_t released_count(const struct sl_wal_files *files)
 /* There is no room: is that more than a matter of moments? */
 static bool is_stuck(const struct sl_wal_files *files)
 {
-    if (files->blocked == EFBIG)
+    if (files->blocked == AT_SIZE_MAX)
         return sl_clock_running_ms() - files->room_ended_ms >= FLUSH_WAIT_MS;
     return files->blocked != 0;
 }
@@ -188,7 +189,8 @@ static bool update_room(struct sl_wal_files *files)
         sl_log(SL_LOG_ERROR, "journal", "wal_full",
                "directory=%s errno=%d needed_bytes=%llu reason=\"no log file can be made: creates "
                "and appends are refused until one can\"",
-               files->directory, files->blocked, (unsigned long long)needed_bytes);
+               files->directory, files->blocked == AT_SIZE_MAX ? EFBIG : files->blocked,
+               (unsigned long long)needed_bytes);
     if (room != SL_WAL_ROOM_FULL && before == SL_WAL_ROOM_FULL)
         sl_log(SL_LOG_INFO, "journal", "wal_has_room", "directory=%s", files->directory);
     return room != before;
@@ -343,8 +345,7 @@ static int finish_spare(struct sl_wal_files *files, uint64_t number, struct sl_f
 static int end_attempt(struct sl_wal_files *files, uint64_t number, struct sl_file *file, int error)
 {
     sl_mutex_lock(files->mutex);
-    /* EFBIG is our own: the log may not be larger now, and a flush will give files back. */
-    if (error != 0 && error != EFBIG && files->blocked == 0)
+    if (error != 0 && error != AT_SIZE_MAX && files->blocked == 0)
         sl_log(SL_LOG_WARN, "journal", "wal_file_not_made", "directory=%s errno=%d",
                files->directory, error);
     files->blocked = error;
@@ -367,7 +368,7 @@ static int make_spare(struct sl_wal_files *files, bool at_open)
     uint64_t number = files->next_number;
     if (!at_open && is_at_size_max(files)) {
         sl_mutex_unlock(files->mutex);
-        return end_attempt(files, number, NULL, EFBIG);
+        return end_attempt(files, number, NULL, AT_SIZE_MAX);
     }
     bool recycles = released_count(files) > 0;
     uint64_t old = recycles ? take_first_number(&files->used) : 0;
@@ -605,18 +606,21 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
     int error = look_around(opened);
     sl_mutex_lock(opened->mutex);
     if (error == 0 && opened->spares_count == 0) {
-        /* Starts that come to nothing must not take a file each without end. */
-        bool resumed = is_at_size_max(opened) && resume(opened, position) == 0;
+        /* Starts that come to nothing must not take a file each without end, nor what another shard
+           needs to start at all. */
+        bool is_tight = is_at_size_max(opened) || check_space(opened) == ENOSPC;
+        bool resumed = is_tight && resume(opened, position) == 0;
         error = resumed ? 0 : make_spare(opened, true);
     }
-    if (error == ENOSPC)
+    if (sli_disk_err(error) == SL_ERR_DISK_FULL)
         error = resume(opened, position);
     sl_mutex_unlock(opened->mutex);
     if (error != 0) {
         sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready",
-               "directory=%s errno=%d needed_bytes=%" PRIu64
-               " reason=\"no log file can be made, and none has room\"",
-               opened->directory, error, opened->setup.file_size);
+               "directory=%s errno=%d needed_bytes=%" PRIu64 " reason=\"no log file can be %s\"",
+               opened->directory, error, opened->setup.file_size,
+               sli_disk_err(error) == SL_ERR_DISK_FULL ? "made, and none has room"
+                                                       : "made or opened");
         sl_wal_files_close(&opened);
         return sli_disk_err(error);
     }
@@ -701,7 +705,7 @@ static bool may_wait(const struct sl_wal_files *files, uint64_t *blocked_ms)
     uint64_t now_ms = sl_clock_running_ms();
     if (files->blocked == 0 || *blocked_ms == 0)
         *blocked_ms = now_ms;
-    uint64_t most_ms = files->blocked == EFBIG ? FLUSH_WAIT_MS : DISK_WAIT_MS;
+    uint64_t most_ms = files->blocked == AT_SIZE_MAX ? FLUSH_WAIT_MS : DISK_WAIT_MS;
     return files->blocked == 0 || (!files->finishing && now_ms - *blocked_ms < most_ms);
 }
 
