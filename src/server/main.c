@@ -322,6 +322,8 @@ int main(int argument_count, char **arguments)
 {
     const char *command = argument_count > 1 ? arguments[1] : "";
 
+    /* A file that may not be larger (ulimit -f) is an error of the write, not a signal. */
+    signal(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(command, commands[i].name) == 0)
             return commands[i].run(argument_count - 2, arguments + 2);
