@@ -223,7 +223,8 @@ static void give_back_claims(struct sli_hook *hook, struct sl_link *requests)
 /*
  * What failed is tried again after a while, longer after each failure, or at once when somebody
  * waits for it; whoever waits now hears of the failure: what was asked may have happened or may
- * happen yet. A subscription that was not there before is given up.
+ * happen yet. A subscription that was not there before is given up, and only the disk leaves open
+ * what became of it.
  */
 static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err err)
 {
@@ -236,11 +237,12 @@ static void fail_step(struct sl_hooks *hooks, struct sli_hook *hook, enum sl_err
         store->step = SLI_STORE_NONE;
         return;
     }
+    const char *message = hook->is_made || err == SL_ERR_STORAGE_FAILED ? unknown : NULL;
     give_back_claims(hook, &store->answering);
     give_back_claims(hook, &store->waiting);
-    refuse_all(&store->answering, err, unknown);
-    refuse_all(&store->waiting, err, unknown);
-    refuse_all(&hook->parked, err, unknown);
+    refuse_all(&store->answering, err, message);
+    refuse_all(&store->waiting, err, message);
+    refuse_all(&hook->parked, err, message);
     if (!hook->is_made && !hook->is_ending) {
         hook->is_ending = true;
         store->step = SLI_STORE_NONE;

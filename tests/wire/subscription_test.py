@@ -732,6 +732,19 @@ class Limits(SubscriptionTest):
         self.assertStatus(response, 204)
 
 
+class Streams(SubscriptionTest):
+    options = ("--streams-max", 1, "--shards", 1)
+
+    def test_are_limited(self):
+        body = {"type": "pull-wake", "streams": ["a"], "wake_stream": "w"}
+        self.create(TEXT)
+        error = self.assertError(self.control("PUT", body=body), 429, "TOO_MANY_STREAMS")
+        self.assertIn("--streams-max", error["message"])
+        self.assertError(self.control("GET"), 404, "SUBSCRIPTION_NOT_FOUND")
+        self.delete(self.path)
+        self.assertStatus(self.control("PUT", body=body), 201)
+
+
 class Memory(SubscriptionTest):
     """An eighth of the budget is what requests may hold: 2 MiB."""
 
