@@ -66,7 +66,7 @@
     X(EMPTY_ARRAY, 400, false, "Empty array",                                                      \
       "Put at least one message into the array; send [[]] to append an empty array.")              \
     X(TOO_MANY_MESSAGES, 413, false, "Too many messages",                                          \
-      "Split the array and send it in several requests.")                                          \
+      "Split the array: at most 262,144 messages in a request.")                                   \
     X(PAYLOAD_TOO_LARGE, 413, false, "Body too large",                                             \
       "Split the data and send it in several requests. The limit is --max-body-bytes of the "      \
       "server, or 7/16 of its --wal-file-bytes if that is less.")                                  \
@@ -171,6 +171,7 @@ SL_STATIC_ASSERT(SL_SEQ_SIZE_MAX == 256, "INVALID_SEQ");
 SL_STATIC_ASSERT(SL_PRODUCER_ID_SIZE_MAX == 256, "INVALID_PRODUCER");
 SL_STATIC_ASSERT(SL_PRODUCER_NUMBER_MAX == (UINT64_C(1) << 53) - 1, "INVALID_PRODUCER");
 SL_STATIC_ASSERT(SL_JSON_DEPTH_MAX == 1024, "INVALID_JSON");
+SL_STATIC_ASSERT(SL_MESSAGES_PER_REQUEST_MAX == 262144, "TOO_MANY_MESSAGES");
 SL_STATIC_ASSERT(SL_EXPIRES_TEXT_SIZE_MAX == 63, "INVALID_EXPIRES_AT");
 SL_STATIC_ASSERT(SL_NAME_SIZE_MAX == 1024, "NAME_TOO_LONG");
 SL_STATIC_ASSERT(SL_TARGET_SIZE_MAX == 8192, "NAME_TOO_LONG");
