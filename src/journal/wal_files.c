@@ -21,7 +21,7 @@ enum {
     RETRY_MS = 200,       /* after a file could not be made */
     DISK_WAIT_MS = 2000,  /* so long a frame without a place waits for a failing disk */
     FLUSH_WAIT_MS = 5000, /* so long a log at its size waits for a flush that makes room */
-    AT_SIZE_MAX = -1, /* no errno: the log may not be larger now; a flush will give files back */
+    AT_SIZE_MAX = -1,     /* no errno: the log may not be larger before a flush gives files back */
     ZEROS_SIZE_BYTES = 1024 * 1024, /* of one write: the disk is not blocked for others */
     RECYCLE_SHARE = 4,              /* this part of size_max is kept in released files */
     NUMBERS_CAPACITY_MIN = 16,      /* of a list of files */
@@ -61,14 +61,14 @@ struct sl_wal_files {
     uint64_t room;                   /* published; enum sl_wal_room */
     uint64_t contiguous;             /* published; bytes of frames that have a place */
     uint64_t buffered;               /* published; 1: direct writes are refused */
-    int blocked; /* errno value or AT_SIZE_MAX: the last file could not be made; 0: it could */
-    uint64_t room_ended_ms;  /* running; since then there is none */
-    bool has_in_use;         /* a file was taken */
-    struct sl_file *resumed; /* owned until it is taken: the last file goes on; or NULL */
-    bool released_now;       /* release() came: try again at once */
-    bool space_is_low;       /* at the last look */
-    bool finishing;          /* nobody waits for better times */
-    bool stopping;           /* the thread ends */
+    int blocked;                     /* 0, or why the last file was not made: errno, AT_SIZE_MAX */
+    uint64_t room_ended_ms;          /* running; since then there is none */
+    bool has_in_use;                 /* a file was taken */
+    struct sl_file *resumed;         /* owned until it is taken: the last file goes on; or NULL */
+    bool released_now;               /* release() came: try again at once */
+    bool space_is_low;               /* at the last look */
+    bool finishing;                  /* nobody waits for better times */
+    bool stopping;                   /* the thread ends */
 };
 
 /* ---- names and lists ---- */
