@@ -1,6 +1,7 @@
 """sluice backup and restore: what was acknowledged is there again, byte for byte."""
 import os
 import random
+import resource
 import shutil
 import stat
 import threading
@@ -86,6 +87,14 @@ class Backup(ToolTest):
         self.sluice("backup", self.sample, self.backup)
         self.restore()
         self.assertMissesItsLog(self.restored)
+
+    def test_says_that_a_file_may_not_be_as_large(self):
+        self.sluice("backup", self.sample, self.backup)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000, before[1]))
+        self.sluice("restore", self.backup, self.restored, expected=6)
+        self.assertIn("File too large", self.errors)
 
     def test_of_a_server_that_runs(self):
         server = self.start()
