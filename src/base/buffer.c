@@ -39,7 +39,7 @@ void sl_buffer_grow(struct sl_buffer *buffer, size_t more)
         buffer->data = sl_memory_map(buffer->data, buffer->capacity, capacity);
     } else {
         uint8_t *mapped = sl_memory_map(NULL, 0, capacity);
-        if (buffer->size > 0)
+        if (buffer->data != NULL)
             memcpy(mapped, buffer->data, buffer->size);
         sl_memory_free(buffer->data);
         buffer->data = mapped;
