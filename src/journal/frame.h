@@ -65,6 +65,12 @@ struct sl_frame {
     uint32_t header_crc; /* set by encode and decode */
 };
 
+/* The epoch of the log before this frame: an OPEN frame begins the next one. */
+static inline uint64_t sl_frame_epoch_before(const struct sl_frame *frame)
+{
+    return frame->epoch - ((frame->flags & SL_FRAME_OPEN) != 0 ? 1 : 0);
+}
+
 /* Bytes on disk of a frame with so many bytes of records. */
 size_t sl_frame_size(size_t body_size);
 /* Writes the header to `out` (SL_FRAME_HEADER_BYTES) and sets frame->header_crc. */

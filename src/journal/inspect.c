@@ -210,7 +210,7 @@ bool sl_inspect_log_begin(const struct sl_vfs *vfs, const char *directory, uint6
         *mark = (struct sl_wal_mark){
             .position = frame.position,
             .lsn = frame.first_lsn,
-            .epoch = frame.epoch - ((frame.flags & SL_FRAME_OPEN) != 0 ? 1 : 0),
+            .epoch = sl_frame_epoch_before(&frame),
             .chain = frame.chain,
         };
     return found;

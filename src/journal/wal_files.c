@@ -618,7 +618,7 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
     if (error != 0) {
         sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready",
                "directory=%s errno=%d needed_bytes=%" PRIu64 " reason=\"no log file can be %s\"",
-               opened->directory, error, 2 * opened->setup.file_size,
+               opened->directory, error, (1 + SPARES_WANTED) * opened->setup.file_size,
                sli_disk_err(error) == SL_ERR_DISK_FULL
                    ? "made, and none has room: free as much for each shard, which takes two"
                    : "made or opened");

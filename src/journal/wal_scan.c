@@ -72,10 +72,9 @@ static bool view(struct walk *walk, uint64_t position, size_t size, const uint8_
 static bool is_expected(const struct sl_wal_scan *scan, const struct sl_frame *frame,
                         uint64_t position)
 {
-    bool opens = (frame->flags & SL_FRAME_OPEN) != 0;
     return frame->log_id == scan->log_id && frame->position == position &&
            frame->first_lsn == scan->end.lsn && frame->chain == scan->end.chain &&
-           frame->epoch == scan->end.epoch + (opens ? 1 : 0);
+           sl_frame_epoch_before(frame) == scan->end.epoch;
 }
 
 /* What stands at `position`, where the log may go on. */

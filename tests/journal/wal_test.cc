@@ -820,6 +820,26 @@ TEST(WalSpace, ClosesWhileItWaitsForAFile)
     EXPECT_NE(ScanLog(disk).scan.result, SL_WAL_CORRUPT);
 }
 
+/* What a quota refuses counts as a full disk. */
+TEST(WalSpace, OpensInTheLastFileWhenAQuotaIsUsedUp)
+{
+    SimDisk disk(1);
+    {
+        disk.SetFreeSpace(kFileSize);
+        TestLog log(&disk);
+        ASSERT_EQ(log.Open(), SL_OK);
+        log.Write("x");
+    }
+    disk.SetFreeSpace(UINT64_MAX);
+    disk.FailNth(DiskCall::kWrite, 1, EDQUOT);
+    TestLog again(&disk);
+    ASSERT_EQ(again.Open(ScanLog(disk).scan.end), SL_OK);
+    again.Write("more");
+    again.Close();
+    EXPECT_EQ(ScanLog(disk).scan.result, SL_WAL_CLEAN);
+    EXPECT_EQ(ScanLog(disk).scan.records, 2u);
+}
+
 TEST(WalSpace, OpensWithTheSpareOfAFullDiskAndThenInTheLastFile)
 {
     SimDisk disk(1);
