@@ -7,7 +7,7 @@ import struct
 import time
 
 SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
-BATCH = 16  # connections under way at a time
+BATCH = 16  # connections under way at a time, if nobody says how fast they come
 OPEN_TIMEOUT_S = 60
 EARLY_S = 0.001  # sleeping for less is not worth it
 ASKED_PER_S = 5000
@@ -44,10 +44,13 @@ class Crowd:
     def __len__(self):
         return len(self.sockets)
 
-    def open(self, count, request=b"", receive_buffer=None, per_second=None):
-        """Connects `count` more, so many a second, and sends `request` on each."""
-        for first in paced(range(0, count, BATCH), per_second and per_second / BATCH):
-            fresh = [self._begin(receive_buffer, n) for n in range(min(BATCH, count - first))]
+    def open(self, count, request=b"", receive_buffer=None, per_second=None, at_once=None):
+        """Connects `count` more, so many a second, and sends `request` on each. So many come at
+        once: one, where nothing is said but how many come a second.
+        """
+        at_once = at_once or (1 if per_second else BATCH)
+        for first in paced(range(0, count, at_once), per_second and per_second / at_once):
+            fresh = [self._begin(receive_buffer, n) for n in range(min(at_once, count - first))]
             self._wait(fresh)
             for sock in fresh:
                 self._ends.register(sock, select.EPOLLRDHUP | select.EPOLLONESHOT)

@@ -26,13 +26,11 @@ from http1 import Closed, encode_request  # target knows where it lies
 CONNECTION_BYTES = 32 * 1024
 SLACK_BYTES = 32 * MIB
 RATIO_MAX = 2  # of the well-behaved clients' p99, under attack and without it
-# The kernel's time slice with two processors: clients that share them with attackers wait so long,
-# and a p99 below it tells who was in whose way. Ratios count from there.
-SLICE_MS = 1.5
 LOOK_S = 1  # how exact times of the server are
 DESCRIPTORS_SLACK = 8  # files of the log come and go
 NARROW = 4096  # bytes of a receive buffer: it is full soon
 TRICKLE_S = 2  # from one byte of a slow client to the next
+BURST = 16  # connections that come at once
 ROUNDS = 3  # of the well-behaved clients before the attack, and after it
 
 # How much of everything: a full run, and one that is part of ./dev test.
@@ -111,6 +109,21 @@ class Watch:
         with Bare() as bare, self._rounds_into(self.bare):
             attack(bare)
 
+    def show(self, what, attack):
+        """What an attack costs the well-behaved clients here and beside such a program, not judged:
+        what both of them have to do at once, clients wait for on the processors that all share.
+        """
+        if not self.scale.behaved:
+            return
+        bare, rounds = [], []
+        with Bare() as program, self._rounds_into(bare):
+            attack(program.port)
+        with self._rounds_into(rounds):
+            attack(self.target.port)
+        here, there = (statistics.median(one.append_ms for one in many) for many in (rounds, bare))
+        measured = f"{here:.2f} ms, {there:.2f} beside a bare program"
+        self.table.add(f"p99 of append, {what}", measured, "", True, False)
+
     @contextlib.contextmanager
     def _rounds_into(self, rounds):
         """Attackers have machines of their own: here they get what others leave of the processors,
@@ -155,7 +168,7 @@ class Watch:
             table.time(
                 f"p99 of {what}, medians in ms: {', '.join(said)}; {under / others[0]:.1f} times",
                 under,
-                round(RATIO_MAX * max(*others, SLICE_MS), 2),
+                round(RATIO_MAX * max(others), 2),
                 " ms",
             )
         cores = [
@@ -504,10 +517,10 @@ STAGES = {
 }
 
 
-def reset_at_each_stage(port, scale, before_odd_ones=lambda: None):
+def reset_at_each_stage(port, scale, at_once=None, before_odd_ones=lambda: None):
     for n, data in enumerate(STAGES.values()):
         with Crowd(port) as crowd:
-            crowd.open(scale.resets, data, NARROW, scale.resets_per_s)
+            crowd.open(scale.resets, data, NARROW, scale.resets_per_s, at_once)
             if n % 2:
                 before_odd_ones()
             crowd.reset(scale.resets_per_s)
@@ -521,10 +534,13 @@ def resets(table, scale, build):
         target.append(large, b"x" * 3 * MIB)
         watch = Watch(table, scale, target)
         rss = []
-        watch.beside_bare(lambda bare: reset_at_each_stage(bare.port, scale))
+
+        def wake_readers():
+            target.append(STREAMS + "a", b"x")
+
         with watch.meanwhile():
             for _ in range(3):
-                reset_at_each_stage(target.port, scale, lambda: target.append(STREAMS + "a", b"x"))
+                reset_at_each_stage(target.port, scale, before_odd_ones=wake_readers)
                 target.wait_until(lambda: target.connections() <= BEHAVED_CONNECTIONS, 10)
                 rss.append(target.rss_bytes())
         table.at_most(
@@ -532,6 +548,10 @@ def resets(table, scale, build):
             megabytes(max(rss[2] - rss[1], 0)),
             8,
             " MiB",
+        )
+        watch.show(
+            f"{BURST} connections at once",
+            lambda port: reset_at_each_stage(port, scale, BURST),
         )
         watch.nothing_leaks()
 
