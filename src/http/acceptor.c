@@ -139,7 +139,8 @@ static void on_accept_alarm(struct sl_alarm *alarm)
 /*
  * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
  * Thousands cost little: while no upload grows they have it once a second, or four times if
- * somebody has bytes to take (sl_connections_are_quiet).
+ * somebody has bytes to take (sl_connections_are_quiet). Where many are to be cut, the next turn is
+ * soon.
  */
 static void on_housekeeping(struct sl_alarm *alarm)
 {
@@ -150,7 +151,10 @@ static void on_housekeeping(struct sl_alarm *alarm)
         parts += acceptor->connection_count / LOOK_CONNECTIONS_MIN;
         if (parts > LOOK_PARTS_MAX)
             parts = LOOK_PARTS_MAX;
-        if (sl_connections_look(acceptor, parts) && acceptor->draining) {
+        enum sl_look look = sl_connections_look(acceptor, parts);
+        if (look == SL_LOOK_CUT)
+            parts = LOOK_PARTS_MAX;
+        if (look == SL_LOOK_ALL && acceptor->draining) {
             if (acceptor->now_ms >= acceptor->drain_deadline_ms)
                 sl_connections_cut_all(acceptor);
             else

@@ -20,8 +20,8 @@ enum {
     LOOK_MS = 1000,
     /* ...or if somebody may be stalled: how late one is cut. */
     STALLED_LOOK_MS = 250,
-    /* Of stalled ones in one part of a look: what the kernel has for them goes at once. */
-    CUTS_MAX = 32,
+    /* In one call: with each goes what the kernel has for it, 50 us that everybody else waits. */
+    CUTS_MAX = 12,
     SIZE_BITS_MAX = 64,
     /* Bytes of a client that lingers, thrown away in one turn. */
     LINGER_BATCH_MAX = 4 * 1024 * 1024,
@@ -347,7 +347,7 @@ bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
  * Downwards: whoever takes the place of one that has closed comes from above and was looked at. So
  * nobody is left out, but what was seen of uploads may be a little too much, and is counted again.
  */
-bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
+enum sl_look sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
 {
     uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1, cuts = 0;
@@ -365,12 +365,12 @@ bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
         cuts += cut_if_stalled(connection);
     }
     if (acceptor->look_left > 0)
-        return false;
+        return cuts < CUTS_MAX ? SL_LOOK_PART : SL_LOOK_CUT;
     if (acceptor->uploads_seen > budget)
         keep_to_budget(acceptor, budget);
     acceptor->uploads = acceptor->uploads_seen;
     acceptor->uploads_seen = 0;
-    return true;
+    return SL_LOOK_ALL;
 }
 
 void sl_connections_close_idle(struct sl_acceptor *acceptor)

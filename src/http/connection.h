@@ -72,14 +72,19 @@ void sl_connection_set_writing(struct sl_connection *connection, bool writing);
 /* No more reading and writing; h2o closes the connection as soon as it looks at it. */
 void sl_connection_cut(struct sl_connection *connection);
 
+enum sl_look {
+    SL_LOOK_PART, /* this part is done, there is a next one */
+    SL_LOOK_CUT,  /* not done: as many were cut as one call may cut */
+    SL_LOOK_ALL,  /* this was the last part, and the next call begins again */
+};
+
 /*
- * Looks at the next one of so many parts of all connections; true: that was the last one, and the
- * next call begins again. Cuts those whose client took nothing of an answer for the stall timeout,
- * a few in one call, and after the last part the largest uploads, by powers of two, until those
- * that are left fit in the acceptor's share of the budget. A body counts as long as it is kept,
- * which is until the answer was sent.
+ * Looks at the next one of so many parts of all connections. Cuts those whose client took nothing
+ * of an answer for the stall timeout, a few in one call, and after the last part the largest
+ * uploads, by powers of two, until those that are left fit in the acceptor's share of the budget. A
+ * body counts as long as it is kept, which is until the answer was sent.
  */
-bool sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
+enum sl_look sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 
 /*
  * No look is under way, and one would find nothing but answers of h2o's own that are not taken, for

@@ -84,7 +84,7 @@ static const struct option {
       "an SSE response is ended after this time, 0: never" },
     { "sse-heartbeat-ms", TYPE_NUMBER, AT(http.sse_heartbeat_ms), "15000", 100, 3600000, "MS",
       "an SSE response without data gets a comment after this time" },
-    { "stall-timeout-ms", TYPE_NUMBER, AT(http.stall_timeout_ms), "30000", 1000, 3600000, "MS",
+    { "stall-timeout-ms", TYPE_NUMBER, AT(http.stall_timeout_ms), "25000", 1000, 3600000, "MS",
       "a client that takes nothing of its answer for this time is cut" },
     { "request-timeout-ms", TYPE_NUMBER, AT(http.request_timeout_ms), "60000", 1000, 3600000, "MS",
       "for an idle connection and its next request, head and body together" },
