@@ -511,6 +511,19 @@ static bool fits_into_log(const struct sl_server_options *options, struct sl_buf
     return false;
 }
 
+/* Who names a directory believes that streams are kept there. */
+static bool keeps_in_one_place(const struct sl_server_options *options, struct sl_buffer *problem)
+{
+    const char *standard = find(sl_bytes_of("data-dir"))->standard;
+
+    if (!options->memory || strcmp(options->data_dir, standard) == 0)
+        return true;
+    sl_buffer_printf(problem,
+                     "memory: data-dir is %s, but in memory nothing is kept: leave one of them out",
+                     options->data_dir);
+    return false;
+}
+
 /* Where receivers of webhooks find the streams, if the option says how clients call this server. */
 static void set_public_root(struct sl_server_options *options)
 {
@@ -538,7 +551,8 @@ bool sl_server_options_init(struct sl_server_options *options, int argument_coun
         !apply_file(options, problem) || !apply_environment(options, environment, problem) ||
         !apply_arguments(options, NULL, argument_count, arguments, problem))
         return false;
-    if (!is_whole_blocks(options, problem) || !fits_into_log(options, problem))
+    if (!is_whole_blocks(options, problem) || !fits_into_log(options, problem) ||
+        !keeps_in_one_place(options, problem))
         return false;
     if (!options->memory)
         options->engine.data_directory = options->data_dir;

@@ -206,6 +206,16 @@ TEST_F(Options, StayInTheirRange)
     EXPECT_FALSE(Init({ "--max-body-bytes", "1073741825", "--memory" }));
 }
 
+TEST_F(Options, RefuseMemoryWithADirectory)
+{
+    EXPECT_FALSE(Init({ "--memory", "--data-dir", "kept" }));
+    EXPECT_EQ("memory: data-dir is kept, but in memory nothing is kept: leave one of them out",
+              Problem());
+    EXPECT_FALSE(Init({ "--memory" }, { "SLUICE_DATA_DIR=kept" }));
+    EXPECT_TRUE(Init({ "--data-dir", "kept" })) << Problem();
+    EXPECT_TRUE(Init({ "--memory" })) << Problem();
+}
+
 TEST_F(Options, RefuseWhatIsNoStreamRoot)
 {
     for (const char *good : { "/s", "/v1/stream", "/a-b/c_d/e.f~" })
