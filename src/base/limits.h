@@ -51,6 +51,8 @@ enum {
 
     /* Bytes that the kernel takes for a client whose window is full; it would take 4 MiB. */
     SL_UNSENT_SIZE_MAX = 64 * 1024,
+    /* Bytes that one connection reads before others get their turn. */
+    SL_READ_SIZE_MAX = 256 * 1024,
     /* Milliseconds for which a client that is refused may go on sending, to see the answer then. */
     SL_LINGER_MS = 30 * 1000,
     /* Milliseconds a request may wait for room in a full ring, or at __ds for others. OVERLOADED */

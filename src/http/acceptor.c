@@ -138,8 +138,7 @@ static void on_accept_alarm(struct sl_alarm *alarm)
 
 /*
  * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
- * Thousands cost little: while no upload grows they have it once a second, or four times if
- * somebody has bytes to take (sl_connections_are_quiet). Where many are to be cut, the next turn is
+ * Thousands cost little: they have it once a second, or four times if somebody has bytes to take (sl_connections_are_quiet). Where many are to be cut, the next turn is
  * soon.
  */
 static void on_housekeeping(struct sl_alarm *alarm)
@@ -339,6 +338,7 @@ static void run(void *argument)
         acceptor->asleep = !more && sl_session_sleep(acceptor->session);
         h2o_evloop_run(acceptor->h2o.loop, acceptor->asleep ? sleep_ms(acceptor) : 0);
         sl_acceptor_enter(acceptor);
+        sl_connections_keep_to_budget(acceptor);
         sl_session_flush(acceptor->session); /* the shards begin while we look at their answers */
     }
     stop(acceptor);

@@ -93,9 +93,8 @@ struct sl_acceptor {
     uint64_t accept_failed_ms;                 /* running clock: when a failure was last logged */
     uint64_t look_ms;                          /* running clock: when the last look at all began */
     unsigned look_left;                 /* connections below are still to be looked at, or 0 */
-    uint64_t uploads_seen;              /* bytes of uploads, of those that were */
-    uint64_t uploads;                   /* the same at the end of the last whole look */
-    uint64_t growth_seen;               /* sl_h2o_growth() when the last look began */
+    uint64_t uploads;                   /* bytes of uploads when they were last counted */
+    uint64_t growth_seen;               /* sl_h2o_growth() then */
     unsigned sending;                   /* exchanges whose client has bytes to take */
     uint64_t drain_deadline_ms;         /* running clock: then everything is cut */
     struct sl_link spare_exchanges;     /* owned: of struct sl_exchange, to be used again */

@@ -23,8 +23,10 @@ enum {
     /* In one call: with each goes what the kernel has for it, 50 us that everybody else waits. */
     CUTS_MAX = 12,
     SIZE_BITS_MAX = 64,
-    /* Bytes of a client that lingers, thrown away in one turn. */
-    LINGER_BATCH_MAX = 4 * 1024 * 1024,
+    /* Bytes that nobody wants, thrown away in one call. */
+    UNWANTED_SIZE_MAX = 4 * 1024 * 1024,
+    /* Uploads are counted again when they have grown by such a part of the budget. */
+    COUNTS_PER_BUDGET = 16,
 };
 
 static void linger(struct sl_connection *connection);
@@ -64,10 +66,15 @@ void sl_connection_linger(struct sl_connection *connection)
         connection->linger_fd = dup(h2o_socket_get_fd(connection->sock)); /* or none is left */
 }
 
-/* TCP throws away what is asked for with MSG_TRUNC. */
+/* As recv(): TCP throws away what is asked for with MSG_TRUNC. */
+static ssize_t throw_away(h2o_socket_t *sock)
+{
+    return recv(h2o_socket_get_fd(sock), NULL, UNWANTED_SIZE_MAX, MSG_TRUNC | MSG_DONTWAIT);
+}
+
 static void on_unwanted(h2o_socket_t *sock, const char *err)
 {
-    ssize_t size = recv(h2o_socket_get_fd(sock), NULL, LINGER_BATCH_MAX, MSG_TRUNC | MSG_DONTWAIT);
+    ssize_t size = throw_away(sock);
 
     (void)err;
     if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
@@ -310,12 +317,17 @@ static void cut_uploads(struct sl_acceptor *acceptor, unsigned bits, uint64_t *t
             continue;
         *total -= upload_size(connection);
         sl_connection_cut(connection);
+        while (throw_away(connection->sock) > 0) /* h2o would read it before it sees the end */
+            continue;
         sl_metrics_add(acceptor->metrics, SL_METRIC_UPLOADS_CUT, 1);
     }
 }
 
-/* The largest first; cutting many costs no more than a few looks at everybody. */
-static void keep_to_budget(struct sl_acceptor *acceptor, uint64_t budget)
+/*
+ * The largest first; cutting many costs no more than a few looks at everybody. Returns the bytes of
+ * those that are left.
+ */
+static uint64_t keep_to_budget(struct sl_acceptor *acceptor, uint64_t budget)
 {
     unsigned counts[SIZE_BITS_MAX + 1] = { 0 };
     uint64_t total = 0;
@@ -328,48 +340,45 @@ static void keep_to_budget(struct sl_acceptor *acceptor, uint64_t budget)
         if (counts[bits] > 0)
             cut_uploads(acceptor, bits, &total, budget);
     }
+    return total;
 }
 
-static uint64_t upload_budget(const struct sl_acceptor *acceptor)
+void sl_connections_keep_to_budget(struct sl_acceptor *acceptor)
 {
-    return acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+    uint64_t budget = acceptor->options->upload_budget_bytes / acceptor->options->acceptors;
+    uint64_t grown = sl_h2o_growth() - acceptor->growth_seen;
+
+    if (grown < budget / COUNTS_PER_BUDGET || acceptor->uploads + grown <= budget)
+        return;
+    acceptor->uploads = keep_to_budget(acceptor, budget);
+    acceptor->growth_seen += grown;
 }
 
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor)
 {
     uint64_t rest_ms = acceptor->sending == 0 ? LOOK_MS : STALLED_LOOK_MS;
 
-    return acceptor->look_left == 0 && acceptor->now_ms - acceptor->look_ms < rest_ms &&
-           acceptor->uploads <= upload_budget(acceptor) && sl_h2o_growth() == acceptor->growth_seen;
+    return acceptor->look_left == 0 && acceptor->now_ms - acceptor->look_ms < rest_ms;
 }
 
 /*
- * Downwards: whoever takes the place of one that has closed comes from above and was looked at. So
- * nobody is left out, but what was seen of uploads may be a little too much, and is counted again.
+ * Downwards: whoever takes the place of one that has closed comes from above and was looked at, so
+ * nobody is left out.
  */
 enum sl_look sl_connections_look(struct sl_acceptor *acceptor, unsigned parts)
 {
-    uint64_t budget = upload_budget(acceptor);
     unsigned part = acceptor->connection_count / parts + 1, cuts = 0;
 
     if (acceptor->look_left == 0) {
         acceptor->look_left = acceptor->connection_count;
         acceptor->look_ms = acceptor->now_ms;
-        acceptor->growth_seen = sl_h2o_growth();
     }
     if (acceptor->look_left > acceptor->connection_count)
         acceptor->look_left = acceptor->connection_count;
-    while (part-- > 0 && acceptor->look_left > 0 && cuts < CUTS_MAX) {
-        struct sl_connection *connection = acceptor->connections[--acceptor->look_left];
-        acceptor->uploads_seen += upload_size(connection);
-        cuts += cut_if_stalled(connection);
-    }
+    while (part-- > 0 && acceptor->look_left > 0 && cuts < CUTS_MAX)
+        cuts += cut_if_stalled(acceptor->connections[--acceptor->look_left]);
     if (acceptor->look_left > 0)
         return cuts < CUTS_MAX ? SL_LOOK_PART : SL_LOOK_CUT;
-    if (acceptor->uploads_seen > budget)
-        keep_to_budget(acceptor, budget);
-    acceptor->uploads = acceptor->uploads_seen;
-    acceptor->uploads_seen = 0;
     return SL_LOOK_ALL;
 }
 

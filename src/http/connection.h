@@ -80,18 +80,23 @@ enum sl_look {
 
 /*
  * Looks at the next one of so many parts of all connections. Cuts those whose client took nothing
- * of an answer for the stall timeout, a few in one call, and after the last part the largest
- * uploads, by powers of two, until those that are left fit in the acceptor's share of the budget. A
- * body counts as long as it is kept, which is until the answer was sent.
+ * of an answer for the stall timeout, a few in one call.
  */
 enum sl_look sl_connections_look(struct sl_acceptor *acceptor, unsigned parts);
 
 /*
  * No look is under way, and one would find nothing but answers of h2o's own that are not taken, for
- * which there is a look every second: no client has bytes of an exchange to take, and the uploads
- * that fitted have not grown.
+ * which there is a look every second: no client has bytes of an exchange to take.
  */
 bool sl_connections_are_quiet(const struct sl_acceptor *acceptor);
+
+/*
+ * Once in a turn: cuts the largest uploads, by powers of two, until those that are left fit in the
+ * acceptor's share of the budget. A body counts as long as it is kept, which is until the answer
+ * was sent. They are counted when they may be too much, and again when they have grown by a
+ * sixteenth of the budget.
+ */
+void sl_connections_keep_to_budget(struct sl_acceptor *acceptor);
 
 /* Ends connections that wait for a next request; of those with a request nothing is lost. */
 void sl_connections_close_idle(struct sl_acceptor *acceptor);

@@ -24,6 +24,13 @@ static buffer_reserve *h2o_reserve;
 
 static _Thread_local uint64_t growth; /* bytes; see sl_h2o_growth() */
 
+/* What h2o was given last to read into. */
+static _Thread_local struct {
+    const h2o_buffer_t *buffer; /* borrowed, only compared; NULL: h2o was told to stop */
+    size_t filled_size;         /* of the buffer, if all of that is filled */
+    size_t left_size;           /* bytes that this connection may still read in this turn */
+} reading;
+
 /* What the next byte belongs to. The first one is 0, as h2o makes it. */
 enum state {
     STATE_SIZE,         /* digits of a chunk's size */
@@ -209,13 +216,29 @@ h2o_iovec_t h2o_url_normalize_path(h2o_mem_pool_t *pool, const char *path, size_
     return h2o_iovec_init(H2O_STRLIT("/"));
 }
 
+/*
+ * h2o reads until a read does not fill what it was given, however long that takes others: a read of
+ * no bytes makes it stop, and go on in the next turn.
+ */
 h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **buffer, size_t size)
 {
+    bool goes_on = *buffer == reading.buffer && (*buffer)->size == reading.filled_size;
+    size_t most = goes_on ? reading.left_size : SL_READ_SIZE_MAX;
+
+    if (most == 0) {
+        reading.buffer = NULL;
+        return h2o_iovec_init((*buffer)->bytes, 0);
+    }
     size_t before = (*buffer)->capacity;
     h2o_iovec_t space = h2o_reserve(buffer, size);
     size_t after = (*buffer)->capacity;
     if (after > before && after > SL_H2O_INPUT_SMALL)
         growth += after - before;
+    if (space.len > most)
+        space.len = most;
+    reading.buffer = *buffer;
+    reading.filled_size = (*buffer)->size + space.len;
+    reading.left_size = most - space.len;
     return space;
 }
 

@@ -9,15 +9,16 @@
  *          yet would make the kernel reset the connection and forget the answers before.
  *          This one passes it on as a request without a target, which the handler refuses like
  *          any other one.
- *          h2o_buffer_reserve(): asks h2o's own, and adds up what uploads take: nobody else learns
- *          that a request is large before all of it has come.
+ *          h2o_buffer_reserve(): asks h2o's own, which only reading from a connection does, adds up
+ *          what uploads take, since nobody else learns that a request is large before all of it has
+ *          come, and ends a turn of reading, for which h2o has no limit.
  *          h2o_url_normalize_path(): h2o's writes request targets that it cannot normalize to
  *          standard error, as they are: any client could write into the log, and as much as it
  *          likes. We route by the raw path, so this one has nothing to do.
  * Why      h2o has no hook for any of them. Its shared library calls all by name, and the linker
  *          takes the program's own function first.
- * Thread   Any; pure, but for the sum of what a thread's buffers took. sl_h2o_override() first.
- * Limits   SL_CHUNK_EXTRA_SIZE_MAX
+ * Thread   Any; pure, but for what a thread's buffers took. sl_h2o_override() first.
+ * Limits   SL_CHUNK_EXTRA_SIZE_MAX, SL_READ_SIZE_MAX
  */
 #ifndef SL_HTTP_H2O_OVERRIDE_H
 #define SL_HTTP_H2O_OVERRIDE_H

@@ -25,25 +25,28 @@ from http1 import Closed, encode_request  # target knows where it lies
 # What README.md promises: of the process, beside its budgets.
 CONNECTION_BYTES = 32 * 1024
 SLACK_BYTES = 32 * MIB
+REST_BYTES = 64 * MIB
 RATIO_MAX = 2  # of the well-behaved clients' p99, under attack and without it
 LOOK_S = 1  # how exact times of the server are
 DESCRIPTORS_SLACK = 8  # files of the log come and go
 NARROW = 4096  # bytes of a receive buffer: it is full soon
 TRICKLE_S = 2  # from one byte of a slow client to the next
 BURST = 16  # connections that come at once
+FLOOD_S = 3
 ROUNDS = 3  # of the well-behaved clients before the attack, and after it
 
 # How much of everything: a full run, and one that is part of ./dev test.
 Scale = collections.namedtuple(
     "Scale",
-    "sse catch_up slow bodies resets producers uploads stall_s request_s come_per_s resets_per_s"
-    " producers_per_s behaved",
+    "sse catch_up slow bodies fast resets producers uploads stall_s request_s come_per_s"
+    " resets_per_s producers_per_s behaved",
 )
 FULL = Scale(
     sse=9000,
     catch_up=1000,
     slow=9000,
     bodies=9000,
+    fast=100,
     resets=500,
     producers=100_000,
     uploads=20,
@@ -59,6 +62,7 @@ SHORT = Scale(
     catch_up=50,
     slow=300,
     bodies=300,
+    fast=40,
     resets=30,
     producers=12_000,
     uploads=3,
@@ -343,6 +347,33 @@ def slow_bodies(table, scale, build):
         watch.nothing_leaks()
 
 
+def fast_bodies(table, scale, build):
+    """They are to be cut before they are too much: so fast the budget is passed within a turn."""
+    table.begin(f"{scale.fast:,} bodies of 16 MiB, sent as fast as they are taken")
+    budget = 32 * MIB
+    head = b"POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 16777216\r\n\r\n"
+    with Target(build, ("--upload-budget-bytes", budget)) as target:
+        path = target.create("a")
+        watch = Watch(table, scale, target)
+        peak = slowest_s = 0
+        with Crowd(target.port) as crowd:
+            crowd.open(scale.fast, head)
+            end = time.monotonic() + FLOOD_S
+            while (start := time.monotonic()) < end:
+                target.append(path, b"x")
+                slowest_s = max(slowest_s, time.monotonic() - start)
+                crowd.send(b"x" * MIB)
+                peak = max(peak, target.rss_bytes())
+        table.at_most(
+            "growth of resident memory at its peak",
+            megabytes(peak - watch.rss),
+            megabytes(budget + CONNECTION_BYTES * scale.fast + REST_BYTES),
+            " MiB",
+        )
+        table.time("slowest append of another client", slowest_s * 1000, 200, " ms")
+        watch.nothing_leaks()
+
+
 def no_descriptors(table, scale, build):
     """The limit sinks under the running server: it cannot even make files of the log."""
     table.begin("no descriptor is left")
@@ -592,6 +623,7 @@ FAULTS = (
     stalled_readers,
     slow_heads,
     slow_bodies,
+    fast_bodies,
     no_descriptors,
     descriptor_limit,
     early_refusals,

@@ -215,6 +215,42 @@ TEST(H2oOverride, WritesNothingAboutPaths)
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+/* As h2o reads: it asks for space until a read does not fill it. */
+static size_t ReadATurn(h2o_buffer_t **buffer, size_t *there)
+{
+    size_t before = (*buffer)->size;
+    for (;;) {
+        h2o_iovec_t space = h2o_buffer_reserve(buffer, 4096);
+        EXPECT_NE(space.base, nullptr);
+        size_t size = std::min(space.len, *there);
+        (*buffer)->size += size;
+        *there -= size;
+        if (size < space.len || space.len == 0)
+            return (*buffer)->size - before;
+    }
+}
+
+TEST(H2oOverride, ReadsNoMoreThanItsShareInATurn)
+{
+    (void)Parse(""); /* h2o's functions are found */
+    h2o_buffer_t *buffer, *other;
+    h2o_buffer_init(&buffer, &h2o_socket_buffer_prototype);
+    h2o_buffer_init(&other, &h2o_socket_buffer_prototype);
+    size_t there = 5 * SL_READ_SIZE_MAX + 1, nothing = 0, exactly = SL_READ_SIZE_MAX;
+    for (unsigned turn = 0; turn < 5; turn++) {
+        EXPECT_EQ(ReadATurn(&buffer, &there), SL_READ_SIZE_MAX) << turn;
+        if (turn == 2) {
+            EXPECT_EQ(ReadATurn(&other, &nothing), 0) << "the turn of another one in between";
+        }
+    }
+    EXPECT_EQ(ReadATurn(&buffer, &there), 1);
+    EXPECT_EQ(ReadATurn(&buffer, &there), 0);
+    EXPECT_EQ(ReadATurn(&other, &exactly), SL_READ_SIZE_MAX);
+    EXPECT_GT(h2o_buffer_reserve(&other, 4096).len, 0) << "of no bytes would be the end to h2o";
+    h2o_buffer_dispose(&buffer);
+    h2o_buffer_dispose(&other);
+}
+
 TEST(H2oOverride, AddsUpWhatUploadsTake)
 {
     (void)Parse(""); /* h2o's functions are found */
