@@ -138,8 +138,8 @@ static void on_accept_alarm(struct sl_alarm *alarm)
 
 /*
  * All connections have their turn in HOUSEKEEPING_MS, in parts: with thousands, no turn is long.
- * Thousands cost little: they have it once a second, or four times if somebody has bytes to take (sl_connections_are_quiet). Where many are to be cut, the next turn is
- * soon.
+ * Thousands cost little: they have it once a second, or four times if somebody has bytes to take
+ * (sl_connections_are_quiet). Where many are to be cut, the next turn is soon.
  */
 static void on_housekeeping(struct sl_alarm *alarm)
 {

@@ -25,7 +25,7 @@ from http1 import Closed, encode_request  # target knows where it lies
 # What README.md promises: of the process, beside its budgets.
 CONNECTION_BYTES = 32 * 1024
 SLACK_BYTES = 32 * MIB
-REST_BYTES = 64 * MIB
+REST_BYTES = 64 * MIB  # all that is promised, where much is taken and given back
 RATIO_MAX = 2  # of the well-behaved clients' p99, under attack and without it
 LOOK_S = 1  # how exact times of the server are
 DESCRIPTORS_SLACK = 8  # files of the log come and go
@@ -33,6 +33,7 @@ NARROW = 4096  # bytes of a receive buffer: it is full soon
 TRICKLE_S = 2  # from one byte of a slow client to the next
 BURST = 16  # connections that come at once
 FLOOD_S = 3
+FLOOD_WAIT_MS = 200  # a few turns, in each of which all that flood are read
 ROUNDS = 3  # of the well-behaved clients before the attack, and after it
 
 # How much of everything: a full run, and one that is part of ./dev test.
@@ -114,8 +115,8 @@ class Watch:
             attack(bare)
 
     def show(self, what, attack):
-        """What an attack costs the well-behaved clients here and beside such a program, not judged:
-        what both of them have to do at once, clients wait for on the processors that all share.
+        """The p99 of appends under an attack and beside such a program that has it. It is not judged:
+        clients wait for what attackers and server do at once, on processors that all of them share.
         """
         if not self.scale.behaved:
             return
@@ -370,7 +371,7 @@ def fast_bodies(table, scale, build):
             megabytes(budget + CONNECTION_BYTES * scale.fast + REST_BYTES),
             " MiB",
         )
-        table.time("slowest append of another client", slowest_s * 1000, 200, " ms")
+        table.time("slowest append of another client", slowest_s * 1000, FLOOD_WAIT_MS, " ms")
         watch.nothing_leaks()
 
 
