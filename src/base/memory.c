@@ -81,3 +81,8 @@ void sl_memory_keep_pages(void)
     (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
     (void)mallopt(M_MMAP_THRESHOLD, HEAP_PIECE_BYTES_MAX);
 }
+
+void sl_memory_give_back(void)
+{
+    (void)malloc_trim(0); /* whether there was anything */
+}

@@ -52,6 +52,13 @@ size_t sl_memory_usable(const void *memory);
  */
 void sl_memory_keep_pages(void);
 
+/*
+ * Gives the system the free pages between used memory, which the C library never does by itself:
+ * what a flood needed would stay. Whoever needs a heap that is being looked through waits for it.
+ * Any thread.
+ */
+void sl_memory_give_back(void);
+
 #ifdef __cplusplus
 }
 #endif

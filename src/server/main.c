@@ -27,6 +27,10 @@ enum {
     CONNECTIONS_MIN = 64, /* a limit of open files that leaves fewer is a mistake */
     /* Some send SIGTERM to the process and to its group: that is one request. */
     SECOND_SIGNAL_MS = 500,
+    /* From one look for memory to give back to the next: this, or so many times as long as it took,
+     * for others may wait for it. */
+    GIVE_BACK_PAUSE_MS = 30 * 1000,
+    GIVE_BACK_PAUSE_TIMES = 10000,
 };
 
 static const char usage[] =
@@ -162,13 +166,28 @@ static void on_second_signal(int number)
         _exit(SL_EXIT_USAGE);
 }
 
+/* Returns the pause until the next look. */
+static uint64_t give_memory_back(void)
+{
+    uint64_t begun_ns = sl_clock_running_ns();
+    sl_memory_give_back();
+    uint64_t pause_ms = (sl_clock_running_ns() - begun_ns) * GIVE_BACK_PAUSE_TIMES / 1000000;
+    return pause_ms > GIVE_BACK_PAUSE_MS ? pause_ms : GIVE_BACK_PAUSE_MS;
+}
+
 static void wait_for_signal(const sigset_t *signals)
 {
     struct sigaction second = { .sa_handler = on_second_signal };
-    int number = 0;
+    uint64_t pause_ms = GIVE_BACK_PAUSE_MS;
+    int number;
 
-    while (sigwait(signals, &number) != 0)
-        continue;
+    for (;;) {
+        struct timespec pause = { (time_t)(pause_ms / 1000), (long)(pause_ms % 1000) * 1000000 };
+        number = sigtimedwait(signals, NULL, &pause);
+        if (number > 0)
+            break;
+        pause_ms = give_memory_back();
+    }
     first_signal_ms = sl_clock_running_ms();
     sl_log(SL_LOG_INFO, "server", "stopping", "signal=%s", strsignal(number));
     sigaction(SIGTERM, &second, NULL);

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <vector>
 
 #include <sys/resource.h>
 
@@ -110,5 +112,27 @@ TEST(Memory, KeepsThePagesOfWhatWasFreed)
     };
     faults_of_a_round();
     EXPECT_LT(faults_of_a_round(), 100);
+}
+
+/* All freed but the last: without it the heap would end where the first began. */
+TEST(Memory, GivesBackWhatIsFreeBetweenUsedMemory)
+{
+    const size_t size = 64 * 1024, count = 512;
+    auto resident = [] {
+        size_t all = 0, pages = 0;
+        std::ifstream("/proc/self/statm") >> all >> pages;
+        return pages * 4096;
+    };
+    std::vector<void *> pieces;
+    for (size_t i = 0; i < count; i++) {
+        pieces.push_back(sl_memory_alloc(size));
+        memset(pieces.back(), 1, size);
+    }
+    for (size_t i = 0; i + 1 < count; i++)
+        sl_memory_free(pieces[i]);
+    size_t before = resident();
+    sl_memory_give_back();
+    EXPECT_LT(resident() + size * count * 3 / 4, before);
+    sl_memory_free(pieces.back());
 }
 #endif

@@ -33,6 +33,8 @@ NARROW = 4096  # bytes of a receive buffer: it is full soon
 TRICKLE_S = 2  # from one byte of a slow client to the next
 BURST = 16  # connections that come at once
 FLOOD_S = 3
+GIVEN_BACK_S = 300  # the server looks for it every 30 s, or more rarely after it had much to give
+KEPT_BYTES = 16 * MIB  # at the end of a heap
 FLOOD_WAIT_MS = 200  # a few turns, in each of which all that flood are read
 ROUNDS = 3  # of the well-behaved clients before the attack, and after it
 
@@ -196,6 +198,13 @@ class Watch:
             megabytes(CONNECTION_BYTES * connections + SLACK_BYTES + more),
             " MiB",
         )
+
+    def memory_is_given_back(self):
+        def left():
+            return megabytes(self.target.rss_bytes() - self.rss)
+
+        self.target.wait_until(lambda: left() <= megabytes(KEPT_BYTES), GIVEN_BACK_S)
+        self.table.at_most("resident memory that stays", left(), megabytes(KEPT_BYTES), " MiB")
 
     def gone(self, what, condition, since, bound_s):
         """How long after `since` the attackers are gone."""
@@ -373,6 +382,8 @@ def fast_bodies(table, scale, build):
         )
         table.time("slowest append of another client", slowest_s * 1000, FLOOD_WAIT_MS, " ms")
         watch.nothing_leaks()
+        if scale.behaved:
+            watch.memory_is_given_back()
 
 
 def no_descriptors(table, scale, build):
