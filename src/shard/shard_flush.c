@@ -17,6 +17,8 @@ enum {
     FREED_SHARE = 8,               /* so much of the segments is dead: their space may come back */
     FREED_BYTES_MIN = 1024 * 1024, /* less is not worth a segment of tombstones */
     MERGE_PAUSE_MS = 1000,         /* between two looks for something to compact */
+    DEAD_LOOK_MS = 1000,           /* between two looks for what is dead in a log without room */
+    DEAD_SHARE = 4,                /* a flush of no more than this part of it gives the log back */
 };
 
 static void wake(void *context)
@@ -145,6 +147,24 @@ static bool is_removed(const struct sl_table *table, uint64_t id)
 
 /* ---- capture ---- */
 
+/*
+ * Is most of a log that finds no space for more of streams that are gone? A flush, which needs
+ * space for the rest only, gives that back.
+ */
+static bool is_log_dead(struct sl_shard *shard, uint64_t log_bytes) SL_RUNS_ON(sl_role_shard)
+{
+    if (!shard->disk_full || log_bytes == 0 || shard->now.running_ms < shard->flush.dead_look_ms)
+        return false;
+    shard->flush.dead_look_ms = shard->now.running_ms + DEAD_LOOK_MS;
+    uint64_t live = 0;
+    for (struct sl_link *link = shard->dirty.next;
+         link != &shard->dirty && live <= log_bytes / DEAD_SHARE; link = link->next) {
+        const struct sl_log *log = &SL_OBJECT(link, struct sl_stream, dirty)->log;
+        live += sl_log_end(log) - log->hot;
+    }
+    return live <= log_bytes / DEAD_SHARE;
+}
+
 static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
@@ -159,7 +179,8 @@ static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
            (flush->hot_bytes >= shard->setup.hot_max_bytes ||
             log_bytes >= shard->setup.wal_budget_bytes ||
             (flush->freed_bytes >= FREED_BYTES_MIN &&
-             flush->freed_bytes >= shard->segment_bytes / FREED_SHARE));
+             flush->freed_bytes >= shard->segment_bytes / FREED_SHARE) ||
+            is_log_dead(shard, log_bytes));
 }
 
 static void begin_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)

@@ -86,6 +86,7 @@ struct sli_flush {
     uint64_t freed_bytes;           /* in segments, of streams that were removed since then */
     struct sl_wal_mark installed;   /* what the manifest says: the log is kept from there on */
     uint64_t not_before_ms;         /* after a failure */
+    uint64_t dead_look_ms;          /* the next one for what is dead in the log */
     uint64_t looked_ms; /* when was looked whether there is something to flush: once a ms */
 };
 

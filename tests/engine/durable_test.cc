@@ -445,3 +445,33 @@ TEST(DurableStart, TwoStreamsOfOneNameAreRefusedAndNothingIsWritten)
     EXPECT_EQ(sl_engine_open(&options, &engine), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(disk.written_bytes(), written);
 }
+
+/* Neither the budget of the log nor segments with something dead ask for a flush. */
+TEST(DurableFull, ALogMostlyOfStreamsThatAreGoneIsGivenBack)
+{
+    for (bool restarted : { false, true }) {
+        SimDisk disk(1);
+        disk.MakeDirectory("/disk");
+        disk.SetFreeSpace(6 * SmallDirectory::kWalFileBytes);
+        struct sl_engine *engine = nullptr;
+        ASSERT_EQ(SmallDirectory::Open(&disk, &engine, 1 << 30), SL_OK);
+        auto session = std::make_unique<Session>(engine);
+        ASSERT_EQ(session->Create("kept").err, SL_OK);
+        ASSERT_EQ(session->Append("kept", Body("kept")).err, SL_OK);
+        ASSERT_EQ(session->Create("gone").err, SL_OK);
+        auto append = [&] { return session->Append("gone", Body(std::string(3000, 'x'))).err; };
+        ASSERT_TRUE(Eventually([&] { return append() == SL_ERR_DISK_FULL; }));
+        ASSERT_EQ(session->Delete("gone"), SL_OK);
+        if (restarted) {
+            session.reset();
+            sl_engine_close(&engine);
+            ASSERT_EQ(SmallDirectory::Open(&disk, &engine, 1 << 30), SL_OK);
+            session = std::make_unique<Session>(engine);
+        }
+        EXPECT_TRUE(Eventually([&] { return session->Create("gone").err != SL_ERR_DISK_FULL; }));
+        EXPECT_EQ(append(), SL_OK);
+        EXPECT_EQ(session->ReadAll("kept"), "kept");
+        session.reset();
+        sl_engine_close(&engine);
+    }
+}
