@@ -198,8 +198,11 @@ void sl_connection_cut(struct sl_connection *connection)
     shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR);
 }
 
-/* Cuts with a reset: what the client does not take goes now, and not when the kernel gives up. */
-static void cut_stalled(struct sl_connection *connection)
+/*
+ * Cuts with a reset: what the client does not take goes now, and not when the kernel gives up; and
+ * one that only sends is told, whose window is closed and would otherwise stay so.
+ */
+static void reset(struct sl_connection *connection)
 {
     struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
@@ -266,7 +269,7 @@ static bool cut_if_stalled(struct sl_connection *connection)
     uint64_t end_ms = connection->progress_ms + timeout_ms;
     if (!has_taken && acceptor->now_ms >= end_ms) {
         sl_metrics_add(acceptor->metrics, SL_METRIC_READERS_STALLED, 1);
-        cut_stalled(connection);
+        reset(connection);
         return true;
     }
     connection->acked_bytes = acked_bytes;
@@ -316,7 +319,7 @@ static void cut_uploads(struct sl_acceptor *acceptor, unsigned bits, uint64_t *t
         if (is_body_needed(connection) || upload_bits(connection) != bits)
             continue;
         *total -= upload_size(connection);
-        sl_connection_cut(connection);
+        reset(connection);
         while (throw_away(connection->sock) > 0) /* h2o would read it before it sees the end */
             continue;
         sl_metrics_add(acceptor->metrics, SL_METRIC_UPLOADS_CUT, 1);

@@ -259,6 +259,19 @@ class Uploads(WireTest):
         self.assertBodiesAreCut(self.path + "?offset=-1")
 
 
+class UploadsOfClientsThatOnlySend(WireTest):
+    options = ("--upload-budget-bytes", 32 * MIB, "--acceptors", 1)
+
+    def test_learn_at_once_that_they_are_cut(self):
+        self.create()
+        for _ in range(14):  # 28 MiB of buffers
+            self.connect().send(encode_request("POST", self.path, TEXT, b"x" * MIB)[:-1])
+        for _ in range(10):
+            connection = self.connect(timeout_s=5)
+            with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+                connection.send(encode_request("POST", self.path, TEXT, b"x" * (16 * MIB)))
+
+
 class Memory(WireTest):
     BUDGET = 16 * MIB
     options = ("--memory", "--memory-budget-bytes", BUDGET, "--shards", 2)
