@@ -27,10 +27,11 @@ enum {
     CONNECTIONS_MIN = 64, /* a limit of open files that leaves fewer is a mistake */
     /* Some send SIGTERM to the process and to its group: that is one request. */
     SECOND_SIGNAL_MS = 500,
-    /* From one look for memory to give back to the next: this, or so many times as long as it took,
-     * for others may wait for it. */
-    GIVE_BACK_PAUSE_MS = 30 * 1000,
+    /* From one look for memory to give back to the next: so many times as long as it took, for
+     * others may wait for it, within these bounds. */
     GIVE_BACK_PAUSE_TIMES = 10000,
+    GIVE_BACK_PAUSE_MIN_MS = 30 * 1000,
+    GIVE_BACK_PAUSE_MAX_MS = 300 * 1000,
 };
 
 static const char usage[] =
@@ -171,14 +172,16 @@ static uint64_t give_memory_back(void)
 {
     uint64_t begun_ns = sl_clock_running_ns();
     sl_memory_give_back();
-    uint64_t pause_ms = (sl_clock_running_ns() - begun_ns) * GIVE_BACK_PAUSE_TIMES / 1000000;
-    return pause_ms > GIVE_BACK_PAUSE_MS ? pause_ms : GIVE_BACK_PAUSE_MS;
+    uint64_t pause_ms = (sl_clock_running_ns() - begun_ns) / 1000 * GIVE_BACK_PAUSE_TIMES / 1000;
+    if (pause_ms > GIVE_BACK_PAUSE_MAX_MS)
+        return GIVE_BACK_PAUSE_MAX_MS;
+    return pause_ms > GIVE_BACK_PAUSE_MIN_MS ? pause_ms : GIVE_BACK_PAUSE_MIN_MS;
 }
 
 static void wait_for_signal(const sigset_t *signals)
 {
     struct sigaction second = { .sa_handler = on_second_signal };
-    uint64_t pause_ms = GIVE_BACK_PAUSE_MS;
+    uint64_t pause_ms = GIVE_BACK_PAUSE_MIN_MS;
     int number;
 
     for (;;) {
