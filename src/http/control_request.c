@@ -65,14 +65,14 @@ static void answer_json(struct sl_exchange *exchange, int status, const char *ca
     sl_reply_finish(exchange, &text, 1);
 }
 
-/* Of a limit it names the option, too. */
+/* What to do, too, but of the server's own troubles: for those it speaks of streams alone. */
 static void append_message(struct sl_buffer *text, enum sl_err err)
 {
     struct sl_buffer message = { NULL, 0, 0 };
     const struct sl_problem *problem = sl_problem_of(err);
 
     sl_buffer_append_text(&message, sl_err_text(err));
-    if (problem->status == 429)
+    if (problem->status < 500)
         sl_buffer_printf(&message, ". %s", problem->detail);
     sl_json_append_string(text, sl_buffer_bytes(&message));
     sl_buffer_deinit(&message);

@@ -91,9 +91,13 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
 static enum sl_exit_code judge_answer(const char *answer, const char *destination)
 {
     static const char mistake[] = "error DESTINATION_"; /* IN_USE, UNUSABLE */
+    static const char full[] = "error DISK_FULL";
     if (strcmp(answer, "ok") == 0)
         return end(SL_OK, "backup complete", destination);
     sl_control_complain(destination, answer);
+    if (strncmp(answer, full, strlen(full)) == 0)
+        sl_tool_complain("a backup needs space in the data directory, too: for what is still in "
+                         "the log only");
     return strncmp(answer, mistake, strlen(mistake)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
 }
 

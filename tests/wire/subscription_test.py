@@ -357,7 +357,7 @@ class PullWake(SubscriptionTest):
         error = self.assertError(self.control("POST", "/claim", {"worker": "w-2"}), 409,
                                  "ALREADY_CLAIMED")
         self.assertEqual((error["current_holder"], error["generation"]), ("w-1", 1))
-        self.assertEqual(error["message"], "another worker holds the lease")
+        self.assertEqual(error["message"], "another worker holds the lease. Wait for the next wake event.")
         error = self.assertError(self.control("POST", "/claim", {"worker": "w-1"}), 409,
                                  "ALREADY_CLAIMED")
         self.assertIn("a worker of this name holds the lease", error["message"])
