@@ -320,14 +320,7 @@ TEST_P(DurableTest, DamageCostsTheExtentThatItIsInAndNothingElse)
     if (!HasLatePages())
         return; /* nothing is in a segment */
     Flush();
-    std::string needle(100, '5');
-    for (const std::string &path : disk().Files()) {
-        if (path.find("/seg-") == std::string::npos || path.find(".tmp") != std::string::npos)
-            continue;
-        size_t at = disk().Bytes(path).find(needle);
-        if (at != std::string::npos)
-            disk().Flip(path, at + 50, 3);
-    }
+    disk().FlipWhere("/seg-", std::string(100, '5'), 3);
     uint64_t damaged = 5 * SL_CHUNK_PAYLOAD_BYTES_MAX, after = 6 * SL_CHUNK_PAYLOAD_BYTES_MAX;
     std::string got;
     ReadReply reply;

@@ -1035,7 +1035,24 @@ bool SimDisk::IsDurable(const std::string &path) const
 void SimDisk::Flip(const std::string &path, uint64_t byte, unsigned bit)
 {
     std::lock_guard<std::mutex> lock(mutex_);
-    NodePointer node = FileAt(path);
+    FlipIn(FileAt(path).get(), byte, bit);
+}
+
+void SimDisk::FlipWhere(const std::string &part, const std::string &needle, unsigned bit)
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto &[path, node] : names_) {
+        if (node->is_directory || path.find(part) == std::string::npos)
+            continue;
+        auto found =
+            std::search(node->cache.begin(), node->cache.end(), needle.begin(), needle.end());
+        if (found != node->cache.end())
+            FlipIn(node.get(), static_cast<uint64_t>(found - node->cache.begin()), bit);
+    }
+}
+
+void SimDisk::FlipIn(Node *node, uint64_t byte, unsigned bit)
+{
     SL_ASSERT(byte < node->cache.size() && bit < 8);
     node->cache[byte] ^= static_cast<uint8_t>(1u << bit);
     if (byte < node->platter.size())

@@ -145,6 +145,8 @@ class SimDisk
 
     /* Damage, durable at once and in the cache, too; the names of files are not touched. */
     void Flip(const std::string &path, uint64_t byte, unsigned bit);
+    /* In the first byte of `needle` in all files in whose path is `part`, which may come and go. */
+    void FlipWhere(const std::string &part, const std::string &needle, unsigned bit);
     /* Replaces the content; makes the file if it is not there, its name durable. */
     void SetBytes(const std::string &path, const std::string &bytes);
     void Remove(const std::string &path);
@@ -189,6 +191,7 @@ class SimDisk
     void MakeDurable(Node *node, uint64_t at, size_t size);
     void WriteSome(const Flight &flight);
     void WriteBeginning(const Flight &flight, size_t size);
+    static void FlipIn(Node *node, uint64_t byte, unsigned bit);
     void SyncNode(Node *node);
     void FailSync(Node *node);
     void CutNode(Node *node);
