@@ -153,7 +153,8 @@ static bool is_removed(const struct sl_table *table, uint64_t id)
  */
 static bool is_log_dead(struct sl_shard *shard, uint64_t log_bytes) SL_RUNS_ON(sl_role_shard)
 {
-    if (!shard->disk_full || log_bytes == 0 || shard->now.running_ms < shard->flush.dead_look_ms)
+    if (!shard->disk_full || log_bytes < FREED_BYTES_MIN ||
+        shard->now.running_ms < shard->flush.dead_look_ms)
         return false;
     shard->flush.dead_look_ms = shard->now.running_ms + DEAD_LOOK_MS;
     uint64_t live = 0;

@@ -445,20 +445,27 @@ TEST(DurableFull, ALogMostlyOfStreamsThatAreGoneIsGivenBack)
     for (bool restarted : { false, true }) {
         SimDisk disk(1);
         disk.MakeDirectory("/disk");
-        disk.SetFreeSpace(6 * SmallDirectory::kWalFileBytes);
+        struct sl_engine_options options = {};
+        options.shards = 1;
+        options.data_directory = "/disk/data";
+        options.vfs = disk.vfs();
+        options.wal_file_bytes = 1 << 20;
+        options.wal_budget_bytes = 1 << 30;
+        options.free_bytes_min = 1;
+        disk.SetFreeSpace(4 * options.wal_file_bytes);
         struct sl_engine *engine = nullptr;
-        ASSERT_EQ(SmallDirectory::Open(&disk, &engine, 1 << 30), SL_OK);
+        ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
         auto session = std::make_unique<Session>(engine);
         ASSERT_EQ(session->Create("kept").err, SL_OK);
         ASSERT_EQ(session->Append("kept", Body("kept")).err, SL_OK);
         ASSERT_EQ(session->Create("gone").err, SL_OK);
-        auto append = [&] { return session->Append("gone", Body(std::string(3000, 'x'))).err; };
+        auto append = [&] { return session->Append("gone", Body(std::string(30000, 'x'))).err; };
         ASSERT_TRUE(Eventually([&] { return append() == SL_ERR_DISK_FULL; }));
         ASSERT_EQ(session->Delete("gone"), SL_OK);
         if (restarted) {
             session.reset();
             sl_engine_close(&engine);
-            ASSERT_EQ(SmallDirectory::Open(&disk, &engine, 1 << 30), SL_OK);
+            ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
             session = std::make_unique<Session>(engine);
         }
         EXPECT_TRUE(Eventually([&] { return session->Create("gone").err != SL_ERR_DISK_FULL; }));
