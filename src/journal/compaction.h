@@ -38,7 +38,8 @@ enum {
  * Shard: picks what is worth compacting: segments that are not damaged and more than half dead,
  * those without anything live first; or else SL_COMPACTION_TIER_MIN and more neighbours whose sizes
  * differ by a factor of 4 at most; or else, of more than SL_COMPACTION_SEGMENTS_MAX, those neighbours
- * that are cheapest. Returns how many; 0: nothing.
+ * that are cheapest. With them the oldest others, up to 4 times the size of the tombstones that
+ * were picked. Returns how many; 0: nothing.
  */
 unsigned sl_compaction_pick(const struct sl_link *segments,
                             struct sl_segment *inputs[SL_COMPACTION_INPUTS_MAX]);

@@ -122,23 +122,69 @@ static void pick_cheapest(const struct sl_link *segments, struct choice *choice)
         (void)take(choice, segment_of(link));
 }
 
+static void pick(const struct sl_link *segments, struct choice *choice)
+{
+    pick_dead(segments, true, choice);
+    pick_dead(segments, false, choice);
+    if (choice->count > 0)
+        return;
+    unsigned count = 0;
+    for (struct sl_link *link = segments->next; link != segments; link = link->next) {
+        pick_tier(segments, link, choice);
+        if (choice->count >= SL_COMPACTION_TIER_MIN)
+            return;
+        count++;
+    }
+    choice->count = 0;
+    if (count > SL_COMPACTION_SEGMENTS_MAX)
+        pick_cheapest(segments, choice);
+}
+
+static bool is_input(const struct choice *choice, const struct sl_segment *segment)
+{
+    for (unsigned i = 0; i < choice->count; i++)
+        if (choice->inputs[i] == segment)
+            return true;
+    return false;
+}
+
+/* Of those that were not picked the one with the lowest LSN; NULL: there is none. */
+static struct sl_segment *oldest_other(const struct sl_link *segments, const struct choice *choice)
+{
+    struct sl_segment *oldest = NULL;
+    for (struct sl_link *link = segments->next; link != segments; link = link->next) {
+        struct sl_segment *segment = segment_of(link);
+        if (!is_input(choice, segment) &&
+            (oldest == NULL || segment->first_lsn < oldest->first_lsn))
+            oldest = segment;
+    }
+    return oldest;
+}
+
+/*
+ * The oldest ones, too, as long as they are small beside the tombstones that were picked: these stay
+ * as long as something older does, and one small stream that lives for ever would keep them all.
+ */
+static void add_oldest(const struct sl_link *segments, struct choice *choice)
+{
+    uint64_t size_max = 0;
+    for (unsigned i = 0; i < choice->count; i++)
+        size_max += (uint64_t)choice->inputs[i]->tombstones * SLI_TOMBSTONE_BYTES * SIZE_FACTOR_MAX;
+    for (;;) {
+        struct sl_segment *oldest = oldest_other(segments, choice);
+        if (oldest == NULL || sl_segment_is_damaged(oldest) || oldest->size > size_max ||
+            !take(choice, oldest))
+            return;
+        size_max -= oldest->size;
+    }
+}
+
 unsigned sl_compaction_pick(const struct sl_link *segments,
                             struct sl_segment *inputs[SL_COMPACTION_INPUTS_MAX])
 {
     struct choice choice = { .inputs = inputs };
-    pick_dead(segments, true, &choice);
-    pick_dead(segments, false, &choice);
+    pick(segments, &choice);
     if (choice.count > 0)
-        return choice.count;
-    unsigned count = 0;
-    for (struct sl_link *link = segments->next; link != segments; link = link->next) {
-        pick_tier(segments, link, &choice);
-        if (choice.count >= SL_COMPACTION_TIER_MIN)
-            return choice.count;
-        count++;
-    }
-    if (count <= SL_COMPACTION_SEGMENTS_MAX)
-        return 0;
-    pick_cheapest(segments, &choice);
+        add_oldest(segments, &choice);
     return choice.count;
 }

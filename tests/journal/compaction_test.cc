@@ -542,6 +542,34 @@ TEST_F(Pick, TheCheapestNeighboursOfTooMany)
     EXPECT_EQ(Numbers(), Picked{});
 }
 
+/* A tombstone stays as long as something older: one small stream would keep all of them. */
+TEST_F(Pick, TheOldestOthersThatAreSmallBesideTheTombstones)
+{
+    sl_segment *dead = Add(10000), *oldest = Add(180), *older = Add(2000), *young = Add(180);
+    dead->live_bytes = 0;
+    dead->first_lsn = 30;
+    oldest->first_lsn = 10;
+    older->first_lsn = 20;
+    young->first_lsn = 40;
+    ASSERT_EQ(oldest->size, 1280u);
+    dead->tombstones = 19; /* of 16 bytes; 4 times that much may be taken */
+    EXPECT_EQ(Numbers(), Picked{ 1 });
+    dead->tombstones = 20;
+    EXPECT_EQ(Numbers(), (Picked{ 1, 2 }));
+    dead->tombstones =
+        20 + 48; /* the older one has 3100 bytes: the young one alone would not help */
+    EXPECT_EQ(Numbers(), (Picked{ 1, 2 }));
+    dead->tombstones = 20 + 49;
+    EXPECT_EQ(Numbers(), (Picked{ 1, 2, 3 }));
+    dead->tombstones = 20 + 49 + 20;
+    EXPECT_EQ(Numbers(), (Picked{ 1, 2, 3, 4 }));
+    older->damaged = true;
+    EXPECT_EQ(Numbers(), (Picked{ 1, 2 }));
+    older->damaged = false;
+    dead->live_bytes = 10000;
+    EXPECT_EQ(Numbers(), Picked{});
+}
+
 TEST_F(Pick, NoMoreThanFitsIntoMemory)
 {
     for (int i = 0; i < 20; i++)
