@@ -287,7 +287,9 @@ class Segments(ToolTest):
         self.assertIn("lost: nothing", output)
 
     def quarantine(self, segment):
-        """Takes it out; nothing is served that is not whole."""
+        """Takes it out, and some streams, whose names may be gone with it; nothing is served that is
+        not whole.
+        """
         output = self.sluice("fsck", self.sample, expected=3)
         self.assertIn(segment.name, output)
         with self.assertRaises(AssertionError):
@@ -310,12 +312,11 @@ class Segments(ToolTest):
         server.stop()
         self.sluice("fsck", self.sample)
         self.assertServes(self.sample, {name: b"again" for name in removed}, ())
-        return removed
 
     def test_takes_out_a_segment_without_footer(self):
         segment = self.segments(0)[-1]
         self.flip(segment, -30)
-        self.assertTrue(self.quarantine(segment))
+        self.quarantine(segment)
         self.assertTrue((self.sample / "lost+found" / f"shard-00.{segment.name}").exists())
 
     def test_takes_out_a_segment_with_a_bad_entry_block(self):
@@ -324,12 +325,12 @@ class Segments(ToolTest):
         directory = struct.unpack_from("<Q", data, len(data) - 64 + 32)[0]
         position, size = struct.unpack_from("<QI", data, directory)
         self.flip(segment, position + size // 2)
-        self.assertTrue(self.quarantine(segment))
+        self.quarantine(segment)
 
     def test_goes_on_without_a_missing_segment(self):
         segment = self.segments(0)[0]
         segment.unlink()
-        self.assertTrue(self.quarantine(segment))
+        self.quarantine(segment)
 
     def test_goes_on_without_any_segment(self):
         for segment in self.segments():
