@@ -379,17 +379,23 @@ TEST(DurableStart, ADirectoryWhoseLogNobodyHasOpenedYetStarts)
     sl_engine_close(&engine);
 }
 
+static struct sl_engine_options OneShardOn(SimDisk *disk, uint64_t wal_file_bytes)
+{
+    struct sl_engine_options options = {};
+    disk->MakeDirectory("/disk");
+    options.shards = 1;
+    options.data_directory = "/disk/data";
+    options.vfs = disk->vfs();
+    options.wal_file_bytes = wal_file_bytes;
+    options.free_bytes_min = 1;
+    return options;
+}
+
 /* A log that nobody writes: what is said of it is what a start makes of records that disagree. */
 TEST(DurableStart, TwoStreamsOfOneNameAreRefusedAndNothingIsWritten)
 {
     SimDisk disk(1);
-    disk.MakeDirectory("/disk");
-    struct sl_engine_options options = {};
-    options.shards = 1;
-    options.data_directory = "/disk/data";
-    options.vfs = disk.vfs();
-    options.wal_file_bytes = 64 << 10;
-    options.free_bytes_min = 1;
+    struct sl_engine_options options = OneShardOn(&disk, 64 << 10);
     struct sl_engine *engine = nullptr;
     ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
     ASSERT_EQ(Session(engine).Create("twice").err, SL_OK);
@@ -444,14 +450,8 @@ TEST(DurableFull, ALogMostlyOfStreamsThatAreGoneIsGivenBack)
 {
     for (bool restarted : { false, true }) {
         SimDisk disk(1);
-        disk.MakeDirectory("/disk");
-        struct sl_engine_options options = {};
-        options.shards = 1;
-        options.data_directory = "/disk/data";
-        options.vfs = disk.vfs();
-        options.wal_file_bytes = 1 << 20;
+        struct sl_engine_options options = OneShardOn(&disk, 1 << 20);
         options.wal_budget_bytes = 1 << 30;
-        options.free_bytes_min = 1;
         disk.SetFreeSpace(4 * options.wal_file_bytes);
         struct sl_engine *engine = nullptr;
         ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);

@@ -556,8 +556,8 @@ TEST_F(Pick, TheOldestOthersThatAreSmallBesideTheTombstones)
     EXPECT_EQ(Numbers(), Picked{ 1 });
     dead->tombstones = 20;
     EXPECT_EQ(Numbers(), (Picked{ 1, 2 }));
-    dead->tombstones =
-        20 + 48; /* the older one has 3100 bytes: the young one alone would not help */
+    /* The older one has 3100 bytes; without it the young one would not help. */
+    dead->tombstones = 20 + 48;
     EXPECT_EQ(Numbers(), (Picked{ 1, 2 }));
     dead->tombstones = 20 + 49;
     EXPECT_EQ(Numbers(), (Picked{ 1, 2, 3 }));
