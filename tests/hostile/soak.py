@@ -7,6 +7,9 @@ that keeps anything grows. The allocator keeps what was needed at the worst mome
 busier than what follows, which must do with that: resident memory is flat when the medians of the
 second and of the last quarter of the time after the warm-up differ by no more than 1 %. A run
 of less than 20 minutes is too short for that: it tells the growth and does not judge it.
+
+One stream is there from the start to the end, alone in a segment that is too small to be picked for
+its own sake: what was removed must not be kept because of it.
 """
 
 import argparse
@@ -44,6 +47,8 @@ SAMPLE_S = 2
 GROWTH_MAX = 0.01
 MINUTES_MIN = 1  # for medians of some samples
 JUDGED_MINUTES_MIN = 20
+OLD = b"there from the start to the end"
+BESIDE_COUNT, BESIDE_BYTES = 20, 900_000  # more than the log's budget, so a segment is written
 WARMUP_SHARE = 0.2
 WARMUP_HASTE = 3  # times the rate
 REPORT_S = 60
@@ -177,6 +182,21 @@ def growth(samples):
     return (after - before) / before, before, after
 
 
+def leave_old_alone(target):
+    """Its segment had a large stream, too, which is deleted and compacted away."""
+    old, beside = target.create("old", body=OLD), target.create("beside")
+    for _ in range(BESIDE_COUNT):
+        target.append(beside, b"x" * BESIDE_BYTES)
+    if target.wait_until(lambda: target.metric("sluice_shard_segment_bytes") > MIB) is None:
+        raise RuntimeError("no segment was written")
+    response = target.request("DELETE", beside)
+    if response.status != 204:
+        raise RuntimeError(f"no removal but {response}")
+    if target.wait_until(lambda: target.metric("sluice_shard_segment_bytes") < MIB) is None:
+        raise RuntimeError("what was removed is still in a segment")
+    return old
+
+
 def soak(target, args):
     rate = args.rate / WORKERS
     workers = [Worker(n, target, WARMUP_HASTE * rate, args.seed) for n in range(WORKERS)]
@@ -228,7 +248,11 @@ def main():
     )
     args = parser.parse_args()
     with Target(pathlib.Path(args.build).resolve(), OPTIONS) as target:
+        old = leave_old_alone(target)
         samples, done, wrong = soak(target, args)
+        response = target.request("GET", f"{old}?offset=-1")
+        if response.body != OLD:
+            wrong.append(f"read {old}: {response}")
         segments = target.metric("sluice_shard_segments")
     share, before, after = growth(samples)
     say(
