@@ -88,6 +88,13 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
     return strchr((const char *)out->data, '\n') == NULL && out->size <= SL_PATH_SIZE_MAX;
 }
 
+static void explain_full_disk(void)
+{
+    sl_tool_complain(
+        "a backup needs space in the data directory, too: for what is still in the log "
+        "only");
+}
+
 static enum sl_exit_code judge_answer(const char *answer, const char *destination)
 {
     static const char mistake[] = "error DESTINATION_"; /* IN_USE, UNUSABLE */
@@ -96,8 +103,7 @@ static enum sl_exit_code judge_answer(const char *answer, const char *destinatio
         return end(SL_OK, "backup complete", destination);
     sl_control_complain(destination, answer);
     if (strncmp(answer, full, strlen(full)) == 0)
-        sl_tool_complain("a backup needs space in the data directory, too: for what is still in "
-                         "the log only");
+        explain_full_disk();
     return strncmp(answer, mistake, strlen(mistake)) == 0 ? SL_EXIT_USAGE : SL_EXIT_STORAGE_FAILED;
 }
 
@@ -119,7 +125,10 @@ static enum sl_exit_code backup_alone(const char *path, const char *destination)
         return end(err, "", path);
     err = sl_engine_backup(engine, destination);
     sl_engine_close(&engine);
-    return end(err, "backup complete", destination);
+    enum sl_exit_code code = end(err, "backup complete", destination);
+    if (err == SL_ERR_DISK_FULL)
+        explain_full_disk();
+    return code;
 }
 
 /* Hard links are read here again, copies for the first time. */

@@ -29,7 +29,7 @@ enum type {
     TYPE_CERTIFICATES, /* char *: a file of them, or empty */
     TYPE_DIRECTORY,    /* char *: not empty */
     TYPE_ROOT,         /* char *: absolute path, no slash at its end */
-    TYPE_URL,          /* char *: http or https, no slash at its end */
+    TYPE_URL,          /* char *: http or https, no query, no slash at its end */
     TYPE_UNSIGNED,     /* unsigned */
     TYPE_NUMBER,       /* uint64_t */
 };
@@ -213,7 +213,8 @@ static bool is_url(struct sl_bytes value)
     if (scheme == 0 || value.data[value.size - 1] == '/')
         return false;
     for (size_t i = scheme; i < value.size; i++)
-        if (value.data[i] <= ' ' || value.data[i] >= 0x7f)
+        if (value.data[i] <= ' ' || value.data[i] >= 0x7f || value.data[i] == '?' ||
+            value.data[i] == '#')
             return false;
     return true;
 }
@@ -241,7 +242,7 @@ static const char *set(struct sl_server_options *options, const struct option *o
         break;
     case TYPE_URL:
         if (!is_url(value))
-            return "an http or https URL without a slash at its end";
+            return "an http or https URL without a query and without a slash at its end";
         break;
     case TYPE_DIRECTORY:
         if (value.size == 0)

@@ -229,8 +229,8 @@ TEST_F(Options, RefuseWhatIsNoPublicUrl)
 {
     for (const char *good : { "", "http://a", "https://a.b:1/prefix" })
         EXPECT_TRUE(Init({ "--public-url", good })) << good;
-    for (const char *bad :
-         { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b", "http://a\r\nX: y" })
+    for (const char *bad : { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b",
+                             "http://a\r\nX: y", "http://a?b", "http://a/#b" })
         EXPECT_FALSE(Init({ "--public-url", bad })) << bad;
 }
 
