@@ -10,6 +10,7 @@
 
 enum {
     EXPIRE_BATCH_MAX = 256, /* streams per turn */
+    UNPINS_BATCH_MAX = 256, /* likewise */
     OVERFLOW_RETRY_MS = 1,  /* a session that does not take its answers is looked at again */
     PARKED_RETRY_MS = 100,  /* requests that wait for the log are looked at again: they grow old */
     HOUSEKEEPING_MS = 1000, /* a durable shard looks whether there is something to flush or merge */
@@ -22,6 +23,7 @@ struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup)
     shard->setup = *setup;
     shard->port = sl_port_create();
     sl_link_init(&shard->gate);
+    sl_link_init(&shard->unpins);
     sl_link_init(&shard->unpins_out);
     sl_link_init(&shard->to_wake);
     sl_link_init(&shard->next_turn);
@@ -288,20 +290,30 @@ void sli_shard_unpin_later(struct sl_shard *shard, uint64_t stream_id)
 {
     struct sli_unpin *unpin = sl_memory_alloc(sizeof(*unpin));
     *unpin = (struct sli_unpin){ .stream_id = stream_id };
-    sl_inbox_push(&shard->unpins_in, &unpin->item);
-    shard->unpins_held = true;
+    sl_link_init(&unpin->link);
+    sl_link_append(&shard->unpins, &unpin->link);
 }
 
-static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+static void receive_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    /* The last fork of a soft-deleted stream removes it, which takes room in the log. */
-    shard->unpins_held = shard->backup.held || !sli_shard_has_log_room(shard);
-    if (shard->unpins_held)
-        return;
     struct sl_inbox_item *item = sl_inbox_take(&shard->unpins_in);
     while (item != NULL) {
         struct sli_unpin *unpin = SL_OBJECT(item, struct sli_unpin, item);
         item = item->next;
+        sl_link_append(&shard->unpins, &unpin->link);
+    }
+}
+
+/* The last fork of a soft-deleted stream removes it, and each removal takes room in the log. */
+static void take_unpins(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    struct sl_link *link;
+    for (unsigned i = 0; i < UNPINS_BATCH_MAX && !shard->backup.held &&
+                         (link = sl_link_first(&shard->unpins)) != NULL &&
+                         (shard->failed || sli_shard_has_log_room(shard));
+         i++) {
+        struct sli_unpin *unpin = SL_OBJECT(link, struct sli_unpin, link);
+        sl_link_remove(link);
         sli_shard_unpin(shard, unpin->stream_id);
         sl_memory_free(unpin);
     }
@@ -358,6 +370,8 @@ static int sleep_ms(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
         return OVERFLOW_RETRY_MS;
     if (!sl_link_is_empty(&shard->parked))
         return PARKED_RETRY_MS;
+    if (!sl_link_is_empty(&shard->unpins) && !shard->backup.held)
+        return sli_shard_has_log_room(shard) ? 0 : PARKED_RETRY_MS;
     uint64_t longest = shard->wal == NULL ? SLEEP_MAX_MS : HOUSEKEEPING_MS;
     uint64_t next = sl_timer_wheel_next(&shard->wheel), now = sl_clock_running_ms();
     if (next <= now)
@@ -398,9 +412,9 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0) {
         sli_shard_take_cold(shard);
         sli_shard_take_tasks(shard);
+        receive_unpins(shard);
     }
-    if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0 || shard->unpins_held)
-        take_unpins(shard);
+    take_unpins(shard);
     sli_shard_dispatch_parked(shard);
     dispatch_next_turn(shard);
     uint64_t sessions = bits & ((UINT64_C(1) << SL_PORT_PRODUCERS_MAX) - 1);
@@ -509,12 +523,8 @@ void sl_shard_destroy(struct sl_shard **shard)
     *shard = NULL;
     sl_thread_enter_ended_shard();
     SL_ASSERT(sl_link_is_empty(&last->gate));
-    struct sl_inbox_item *item = sl_inbox_take(&last->unpins_in);
-    while (item != NULL) {
-        struct sli_unpin *unpin = SL_OBJECT(item, struct sli_unpin, item);
-        item = item->next;
-        sl_memory_free(unpin);
-    }
+    receive_unpins(last);
+    sl_link_splice_back(&last->unpins_out, &last->unpins);
     for (struct sl_link *link; (link = sl_link_first(&last->unpins_out)) != NULL;) {
         sl_link_remove(link);
         sl_memory_free(SL_OBJECT(link, struct sli_unpin, link));

@@ -83,7 +83,7 @@ SL_NODISCARD enum sl_err sl_shard_pin_sources(struct sl_shard *shard);
  * Errors: STORAGE_FAILED DISK_FULL
  */
 SL_NODISCARD enum sl_err sl_shard_open_log(struct sl_shard *shard);
-/* Then, one after the other: what was kept for forks that are gone is removed. */
+/* Then, one after the other: what was kept for forks that are gone will be removed. */
 void sl_shard_collect(struct sl_shard *shard);
 void sl_shard_start(struct sl_shard *shard);
 /* No session is open. Ends the thread and waits for it. */

@@ -116,7 +116,8 @@ struct sl_shard {
     struct sl_table names;     /* of struct sl_stream, by name */
     struct sl_table by_id;     /* of struct sl_stream, the same ones */
     struct sl_link gate;       /* messages by gate_lsn */
-    struct sl_link unpins_out; /* struct sli_unpin by gate_lsn */
+    struct sl_link unpins;     /* struct sli_unpin to be taken, oldest first */
+    struct sl_link unpins_out; /* the same, by gate_lsn: to be sent */
     struct sl_link to_wake;    /* streams whose waiting reads have something to read */
     struct sl_link next_turn;  /* messages to be handled again */
     struct sl_link parked;   /* messages with changes that wait for room in the log, oldest first */
@@ -126,7 +127,6 @@ struct sl_shard {
     struct sl_catalog *catalog; /* owned, or NULL: in memory */
     bool failed;                /* the log has failed */
     bool disk_full;             /* data is refused in this turn */
-    bool unpins_held;           /* there was no room in the log for what an unpin may remove */
     bool found_forks;           /* the start has seen one: it has to look at every stream again */
     bool found_soft_deleted;    /* likewise */
     struct sl_wal_scan scan;    /* by the start: how the log ended */

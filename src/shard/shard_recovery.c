@@ -652,12 +652,11 @@ enum sl_err sl_shard_pin_sources(struct sl_shard *shard)
 }
 
 /*
- * Streams that were kept for forks which are gone. They are put aside first: removing moves
- * buckets.
+ * Streams that were kept for forks which are gone: the start is the last one that refers to them.
+ * So the running shard removes them when the log has room.
  */
 void sl_shard_collect(struct sl_shard *shard)
 {
-    struct sl_buffer gone = { NULL, 0, 0 };
     sl_thread_enter_shard(shard->setup.index);
     if (!shard->found_soft_deleted)
         return;
@@ -665,14 +664,10 @@ void sl_shard_collect(struct sl_shard *shard)
         struct sl_table_node *node = sl_table_at(&shard->by_id, i);
         for (; node != NULL; node = node->next) {
             struct sl_stream *stream = SL_OBJECT(node, struct sl_stream, by_id);
-            if (stream->soft_deleted && stream->forks == 0)
-                sl_buffer_append(&gone, &stream, sizeof(stream));
+            if (!stream->soft_deleted || stream->forks > 0)
+                continue;
+            stream->forks = 1;
+            sli_shard_unpin_later(shard, stream->id);
         }
     }
-    struct sl_stream **streams = (void *)gone.data;
-    for (size_t i = 0; i < gone.size / sizeof(struct sl_stream *); i++) {
-        streams[i]->soft_deleted = false;
-        sli_shard_remove(shard, streams[i], SL_REMOVAL_UNPIN);
-    }
-    sl_buffer_deinit(&gone);
 }

@@ -1,4 +1,5 @@
 /* What a restart brings back, and what nobody sees before it is durable. */
+#include "engine/engine_internal.h"
 #include "journal/frame.h"
 #include "journal/segment.h"
 #include "journal/store.h"
@@ -443,6 +444,49 @@ TEST(DurableStart, TwoStreamsOfOneNameAreRefusedAndNothingIsWritten)
     uint64_t written = disk.written_bytes();
     EXPECT_EQ(sl_engine_open(&options, &engine), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(disk.written_bytes(), written);
+}
+
+/*
+ * The removal of a source is a record, and the forks of many may be gone at once: after a backup,
+ * which lets go of no source while it is made, and at a start.
+ */
+TEST(DurableForks, MoreSourcesAreRemovedThanFitIntoAFrame)
+{
+    constexpr int kForks = 1200; /* 34 bytes for each, and half a log file is 32 KiB */
+    for (bool restarted : { false, true }) {
+        SimDisk disk(1);
+        struct sl_engine_options options = OneShardOn(&disk, 64 << 10);
+        struct sl_engine *engine = nullptr;
+        ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+        auto session = std::make_unique<Session>(engine);
+        auto source = [](int i) { return "source" + std::to_string(i); };
+        auto fork = [](int i) { return "fork" + std::to_string(i); };
+        for (int i = 0; i < kForks; i++) {
+            ASSERT_EQ(session->Create(source(i)).err, SL_OK);
+            ASSERT_EQ(session->Create(fork(i), ForkOf(source(i))).err, SL_OK);
+            ASSERT_EQ(session->Delete(source(i)), SL_OK);
+        }
+        ASSERT_EQ(sli_engine_ask_all(engine, SL_SHARD_TASK_HOLD, nullptr), SL_OK);
+        for (int i = 0; i < kForks; i++)
+            ASSERT_EQ(session->Delete(fork(i)), SL_OK);
+        EXPECT_EQ(session->Head(source(0)).err, SL_ERR_GONE);
+        if (restarted) {
+            disk.Crash();
+            session.reset();
+            sl_engine_close(&engine);
+            options.vfs = disk.vfs();
+            ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+            session = std::make_unique<Session>(engine);
+        } else {
+            ASSERT_EQ(sli_engine_ask_all(engine, SL_SHARD_TASK_RELEASE, nullptr), SL_OK);
+        }
+        for (int i = 0; i < kForks; i++) {
+            EXPECT_TRUE(Eventually([&] { return session->Head(source(i)).err != SL_ERR_GONE; }));
+            EXPECT_EQ(session->Create(source(i)).err, SL_OK);
+        }
+        session.reset();
+        sl_engine_close(&engine);
+    }
 }
 
 /* Neither the budget of the log nor segments with something dead ask for a flush. */
