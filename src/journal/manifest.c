@@ -15,6 +15,9 @@ enum {
     FILE_BYTES_MAX = 64 * 1024 * 1024, /* more than a million segments: this is not a manifest */
 };
 
+/* Nothing that counts up from 0 ever gets there; what goes on from more could begin again at 0. */
+#define COUNT_MAX (UINT64_MAX / 2)
+
 void sl_manifest_init(struct sl_manifest *manifest, uint64_t log_id)
 {
     *manifest = (struct sl_manifest){
@@ -49,6 +52,10 @@ static bool is_sound(const struct sl_manifest *manifest)
 {
     const struct sl_manifest_segment *segments = segments_of(manifest);
     if (manifest->mark.lsn == 0 || manifest->mark.position % SL_DISK_BLOCK_BYTES != 0)
+        return false;
+    if (manifest->mark.lsn > COUNT_MAX || manifest->mark.position > COUNT_MAX ||
+        manifest->mark.epoch > COUNT_MAX || manifest->sequence > COUNT_MAX ||
+        manifest->last_id > COUNT_MAX || manifest->next_segment > COUNT_MAX)
         return false;
     uint64_t least = 0;
     for (size_t i = 0; i < manifest->segments.size / sizeof(*segments); i++) {

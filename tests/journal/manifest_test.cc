@@ -185,6 +185,15 @@ TEST_F(Manifest, RefusesWhatMakesNoSense)
     EXPECT_EQ(LoadWith<uint64_t>(32, SL_DISK_BLOCK_BYTES), SL_OK);
     EXPECT_EQ(LoadWith<uint64_t>(32, SL_DISK_BLOCK_BYTES + 1), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(LoadWith<uint64_t>(40, 0), SL_ERR_DATA_CORRUPT); /* LSN of the mark */
+    /* What goes on counting from here must not begin again at 0. */
+    constexpr uint64_t kMost = UINT64_MAX / 2;
+    for (size_t at : { 24, 40, 48, 64, 80 }) { /* sequence, LSN, epoch, last_id, next_segment */
+        EXPECT_EQ(LoadWith<uint64_t>(at, kMost), SL_OK) << at;
+        EXPECT_EQ(LoadWith<uint64_t>(at, kMost + 1), SL_ERR_DATA_CORRUPT) << at;
+    }
+    constexpr uint64_t kLast = kMost / SL_DISK_BLOCK_BYTES * SL_DISK_BLOCK_BYTES;
+    EXPECT_EQ(LoadWith<uint64_t>(32, kLast), SL_OK);
+    EXPECT_EQ(LoadWith<uint64_t>(32, kLast + SL_DISK_BLOCK_BYTES), SL_ERR_DATA_CORRUPT);
     EXPECT_EQ(LoadWith<uint64_t>(80, 5), SL_ERR_DATA_CORRUPT); /* next_segment */
     EXPECT_EQ(LoadWith<uint64_t>(80, 6), SL_OK);
     EXPECT_EQ(LoadWith<uint64_t>(96, 3), SL_ERR_DATA_CORRUPT); /* number of the first one */
