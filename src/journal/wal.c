@@ -339,7 +339,8 @@ static void commit_main(void *argument)
         sl_mutex_lock(wal->mutex);
     }
     sl_mutex_unlock(wal->mutex);
-    if (!sl_wal_failed(wal))
+    /* On a full disk there may be no place for it; the manifest says, too, what was durable. */
+    if (!sl_wal_failed(wal) && sl_wal_files_contiguous(wal->files) >= SL_DISK_BLOCK_BYTES)
         (void)commit(wal, NULL, SL_FRAME_SEAL);
     if (sl_wal_failed(wal))
         wake(wal);

@@ -820,6 +820,29 @@ TEST(WalSpace, ClosesWhileItWaitsForAFile)
     EXPECT_NE(ScanLog(disk).scan.result, SL_WAL_CORRUPT);
 }
 
+/* A clean end on a full disk is one, also where nothing more can be written. */
+TEST(WalSpace, EndsWithoutASealThatHasNoPlace)
+{
+    SimDisk disk(1);
+    disk.SetFreeSpace(2 * kFileSize);
+    TestLog log(&disk);
+    ASSERT_EQ(log.Open(), SL_OK);
+    FillUp(&log);
+    uint64_t lsn = 0;
+    while (sl_wal_durable_mark(log.get()).position % kFileSize != 0) {
+        lsn = log.AddHead("remove");
+        sl_wal_commit(log.get());
+        ASSERT_TRUE(log.WaitDurable(lsn));
+    }
+    testing::internal::CaptureStderr();
+    log.Close();
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "nothing has failed";
+    ScanResult result = ScanLog(disk);
+    EXPECT_EQ(result.scan.result, SL_WAL_CLEAN);
+    EXPECT_FALSE(result.scan.sealed);
+    EXPECT_EQ(result.lsns.back(), lsn);
+}
+
 /* What a quota refuses counts as a full disk. */
 TEST(WalSpace, OpensInTheLastFileWhenAQuotaIsUsedUp)
 {
