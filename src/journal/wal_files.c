@@ -168,6 +168,20 @@ static bool is_stuck(const struct sl_wal_files *files)
     return files->blocked != 0;
 }
 
+/* What there is to do about that; `error` is an errno value or AT_SIZE_MAX. */
+static const char *way_out_of(int error)
+{
+    switch (error) {
+    case AT_SIZE_MAX:
+        return "see why segments are not written as fast as the log: flush_failed, or a slow disk";
+    case ENOSPC:
+    case EDQUOT:
+        return "free needed_bytes on the disk; --min-free-bytes are a part of it";
+    default:
+        return "check the disk, and who owns the directory";
+    }
+}
+
 /* Publishes what room there is; true: that has changed. */
 static bool update_room(struct sl_wal_files *files)
 {
@@ -188,9 +202,9 @@ static bool update_room(struct sl_wal_files *files)
     if (room == SL_WAL_ROOM_FULL && before != room)
         sl_log(SL_LOG_ERROR, "journal", "wal_full",
                "directory=%s errno=%d needed_bytes=%llu reason=\"no log file can be made: creates "
-               "and appends are refused until one can\"",
+               "and appends are refused until one can\" todo=\"%s\"",
                files->directory, files->blocked == AT_SIZE_MAX ? EFBIG : files->blocked,
-               (unsigned long long)needed_bytes);
+               (unsigned long long)needed_bytes, way_out_of(files->blocked));
     if (room != SL_WAL_ROOM_FULL && before == SL_WAL_ROOM_FULL)
         sl_log(SL_LOG_INFO, "journal", "wal_has_room", "directory=%s", files->directory);
     return room != before;
