@@ -201,6 +201,16 @@ static enum sl_err decode_both(const uint8_t *file, struct sl_store *store)
     return SL_OK;
 }
 
+bool sl_store_is_made(const struct sl_vfs *vfs, const char *path)
+{
+    char name[SL_PATH_SIZE_MAX];
+    struct sl_file *file;
+    if (!sl_path_join(name, path, IDENTITY_NAME) || vfs->open(vfs, name, 0, &file) != 0)
+        return false;
+    vfs->close(file);
+    return true;
+}
+
 static int read_identity(const struct sl_store *store, const char *name, uint8_t *out)
 {
     char path[SL_PATH_SIZE_MAX];

@@ -60,6 +60,9 @@ struct sl_store {
 SL_NODISCARD enum sl_err sl_store_open(const struct sl_store_setup *setup, struct sl_store **store);
 void sl_store_close(struct sl_store **store);
 
+/* A store was made there, whether or not it can be opened: its log files have their size. */
+bool sl_store_is_made(const struct sl_vfs *vfs, const char *path);
+
 /*
  * The last step of a backup of this store, or of a restore: makes `directory` one. What the store
  * says is written there, whole or not at all, and durably. Errors: STORAGE_FAILED, DISK_FULL.

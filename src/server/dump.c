@@ -385,7 +385,7 @@ static enum sl_exit_code run(struct dump *dump)
 {
     unsigned shards = dump->store->shards;
     if (dump->has_shard && dump->shard >= shards) {
-        sl_tool_complain("there are %u shards", shards);
+        sl_tool_complain("the shards are 0 to %u", shards - 1);
         return SL_EXIT_USAGE;
     }
     dump->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };

@@ -365,7 +365,7 @@ static enum sl_exit_code run(struct fsck *fsck)
 {
     unsigned shards = fsck->store->shards;
     if (shards > SL_SHARDS_MAX || (fsck->has_shard && fsck->shard >= shards)) {
-        sl_tool_complain("there are %u shards", shards);
+        sl_tool_complain("the shards are 0 to %u", shards - 1);
         return SL_EXIT_USAGE;
     }
     fsck->manifests = sl_memory_zalloc(shards * sizeof(*fsck->manifests));

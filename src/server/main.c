@@ -87,7 +87,7 @@ static void fill_in(struct sl_server_options *options)
                2 * options->http.body_size_max * options->http.acceptors);
 }
 
-/* The options fit together; the directory may have been made with smaller log files. */
+/* The directory may have been made with smaller log files than the options are about. */
 static void warn_of_small_log(const struct sl_server_options *options,
                               const struct sl_engine *engine)
 {
@@ -218,6 +218,10 @@ static int run_front(struct sl_server_options *options, struct sl_engine *engine
     sl_front_drain(front);
     sl_hooks_drain(options->http.hooks, options->http.drain_timeout_ms);
     sl_front_destroy(&front);
+    if (sl_clock_running_ms() - first_signal_ms >= options->http.drain_timeout_ms)
+        sl_log(SL_LOG_WARN, "server", "drain_timed_out",
+               "reason=\"what was not answered by then was cut\" "
+               "todo=\"raise --drain-timeout-ms if that was too early\"");
     sl_control_stop(&control);
     return SL_EXIT_CLEAN;
 }
@@ -317,6 +321,9 @@ static int serve(int argument_count, char *const *arguments)
             if (share_descriptors(&options, descriptors, status.shards))
                 code = run(&options, engine, registry, &signals);
             sl_engine_close(&engine);
+            if (code == SL_EXIT_CLEAN)
+                sl_log(SL_LOG_INFO, "server", "stopped", "ms=%" PRIu64,
+                       sl_clock_running_ms() - first_signal_ms);
         }
         sl_metrics_registry_destroy(&registry);
     }

@@ -11,8 +11,10 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "http/listener.h"
+#include "journal/store.h"
 #include "journal/vfs.h"
 #include "protocol/ascii.h"
+#include "protocol/authority.h"
 #include "protocol/number.h"
 
 enum {
@@ -29,7 +31,7 @@ enum type {
     TYPE_CERTIFICATES, /* char *: a file of them, or empty */
     TYPE_DIRECTORY,    /* char *: not empty */
     TYPE_ROOT,         /* char *: absolute path, no slash at its end */
-    TYPE_URL,          /* char *: http or https, no query, no slash at its end */
+    TYPE_URL,          /* char *: http or https; no user, query or slash at its end */
     TYPE_UNSIGNED,     /* unsigned */
     TYPE_NUMBER,       /* uint64_t */
 };
@@ -199,6 +201,11 @@ static bool is_path(struct sl_bytes value)
         if (!usable || (value.data[i] == '/' && value.data[i + 1] == '/'))
             return false;
     }
+    while (value.size != 0) {
+        struct sl_bytes segment = sl_ascii_cut(&value, '/');
+        if (sl_bytes_equal(segment, sl_bytes_of(".")) || sl_bytes_equal(segment, sl_bytes_of("..")))
+            return false; /* clients take them out of a path */
+    }
     return true;
 }
 
@@ -216,7 +223,9 @@ static bool is_url(struct sl_bytes value)
         if (value.data[i] <= ' ' || value.data[i] >= 0x7f || value.data[i] == '?' ||
             value.data[i] == '#')
             return false;
-    return true;
+    struct sl_bytes rest = sl_bytes(value.data + scheme, value.size - scheme);
+    struct sl_bytes authority = sl_ascii_cut(&rest, '/');
+    return authority.size != 0 && authority.data[0] != ':' && sl_authority_is_valid(authority);
 }
 
 /* Reads one value. NULL, or what would have been allowed; empty: the range of the table. */
@@ -238,11 +247,11 @@ static const char *set(struct sl_server_options *options, const struct option *o
         return add_addresses(options, value);
     case TYPE_ROOT:
         if (!is_path(value))
-            return "an absolute path without a slash at its end";
+            return "an absolute path without . or .. in it and without a slash at its end";
         break;
     case TYPE_URL:
         if (!is_url(value))
-            return "an http or https URL without a query and without a slash at its end";
+            return "an http or https URL without a user, a query or a slash at its end";
         break;
     case TYPE_DIRECTORY:
         if (value.size == 0)
@@ -497,18 +506,24 @@ static bool is_whole_blocks(const struct sl_server_options *options, struct sl_b
     return false;
 }
 
-/* One change is one record, which lies in one file of the log. */
+/* One change is one record, in one file of the log; those of a directory keep their size. */
 static bool fits_into_log(const struct sl_server_options *options, struct sl_buffer *problem)
 {
     uint64_t most = SL_PAYLOAD_BYTES_MAX(options->engine.wal_file_bytes);
 
-    if (options->memory || options->http.body_size_max <= most)
+    if (options->memory || options->http.body_size_max <= most ||
+        sl_store_is_made(sl_vfs_posix(), options->data_dir))
         return true;
     sl_buffer_printf(problem,
                      "max-body-bytes: %" PRIu64 " is more than the %" PRIu64
                      " that fit into log files of wal-file-bytes (%" PRIu64
-                     "): give max-body-bytes %" PRIu64 ", or larger log files",
+                     "): give max-body-bytes %" PRIu64,
                      options->http.body_size_max, most, options->engine.wal_file_bytes, most);
+    uint64_t enough = options->engine.wal_file_bytes;
+    while (SL_PAYLOAD_BYTES_MAX(enough) < options->http.body_size_max)
+        enough *= 2;
+    if (enough <= find(sl_bytes_of("wal-file-bytes"))->max)
+        sl_buffer_printf(problem, ", or wal-file-bytes %" PRIu64, enough);
     return false;
 }
 

@@ -218,19 +218,20 @@ TEST_F(Options, RefuseMemoryWithADirectory)
 
 TEST_F(Options, RefuseWhatIsNoStreamRoot)
 {
-    for (const char *good : { "/s", "/v1/stream", "/a-b/c_d/e.f~" })
+    for (const char *good : { "/s", "/v1/stream", "/a-b/c_d/e.f~", "/.../..a" })
         EXPECT_TRUE(Init({ "--stream-root", good })) << good;
-    for (const char *bad :
-         { "", "/", "s", "/s/", "//s", "/a//b", "/a b", "/a?b", "/%41", "/\xc3\xa9" })
+    for (const char *bad : { "", "/", "s", "/s/", "//s", "/a//b", "/a b", "/a?b", "/%41",
+                             "/\xc3\xa9", "/./a", "/a/../b", "/a/.." })
         EXPECT_FALSE(Init({ "--stream-root", bad })) << bad;
 }
 
 TEST_F(Options, RefuseWhatIsNoPublicUrl)
 {
-    for (const char *good : { "", "http://a", "https://a.b:1/prefix" })
+    for (const char *good : { "", "http://a", "https://a.b:1/prefix", "http://[::1]:80" })
         EXPECT_TRUE(Init({ "--public-url", good })) << good;
-    for (const char *bad : { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b",
-                             "http://a\r\nX: y", "http://a?b", "http://a/#b" })
+    for (const char *bad :
+         { "a", "http://", "http://a/", "https://", "ftp://a", "http://a b", "http://a\r\nX: y",
+           "http://a?b", "http://a/#b", "http://u:p@a", "http://:80", "http://[::1", "http:///a" })
         EXPECT_FALSE(Init({ "--public-url", bad })) << bad;
 }
 
@@ -272,7 +273,12 @@ TEST_F(Options, LetABodyBeAsLargeAsFitsIntoALogFile)
     std::string file = "--wal-file-bytes=1048576";
     EXPECT_TRUE(Init({ file, "--max-body-bytes=458752" })) << Problem();
     EXPECT_FALSE(Init({ file, "--max-body-bytes=458753" }));
-    EXPECT_NE(std::string::npos, Problem().find("max-body-bytes: 458753")) << Problem();
+    EXPECT_EQ("max-body-bytes: 458753 is more than the 458752 that fit into log files of "
+              "wal-file-bytes (1048576): give max-body-bytes 458752, or wal-file-bytes 2097152",
+              Problem());
+    EXPECT_FALSE(Init({ "--wal-file-bytes=1073741824", "--max-body-bytes=469762049" }));
+    EXPECT_EQ("give max-body-bytes 469762048", Problem().substr(Problem().find("give")))
+        << "there are no larger log files";
     EXPECT_TRUE(Init({ file, "--max-body-bytes=458753", "--memory" })) << "no log, no limit";
 }
 

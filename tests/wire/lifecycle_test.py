@@ -122,6 +122,7 @@ class Stop(LifecycleTest):
         upload.send(b"12345")
         self.assertEqual(upload.read_response().status, 201)
         server.wait()
+        self.assertNotIn("drain_timed_out", server.stderr())
 
     def test_does_not_wait_for_ever(self):
         server = self.start("--drain-timeout-ms", 500)
@@ -132,7 +133,11 @@ class Stop(LifecycleTest):
         self.create(server, b"x" * 8000000)
         reader.send(encode_request("GET", PATH))
         self.assertTrue(upload.silent(0.1))
-        self.assertLess(server.stop(), 4)
+        server.terminate()
+        self.assertLess(server.wait(), 4)
+        log = server.stderr()
+        self.assertIn("drain_timed_out", log)
+        self.assertIn(" stopped ms=", log)
 
     def test_delivers_what_was_appended_before(self):
         server = self.start()
@@ -230,7 +235,7 @@ class Start(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=pathlib.Path(BINARY).resolve().parent) as place:
             where = ("--data-dir", place + "/data")
             Server(*where, "--wal-file-bytes", 1 << 20, "--max-body-bytes", 1000).stop()
-            for size, is_told in ((458752, False), (458753, True)):
+            for size, is_told in ((458752, False), (458753, True), (1 << 26, True)):
                 server = Server(*where, "--max-body-bytes", size)
                 log = server.stderr()
                 server.stop()
