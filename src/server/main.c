@@ -24,7 +24,8 @@ enum {
      * open, and to the rest of the process; webhooks have one each. */
     DESCRIPTORS_OF_SHARD = 64,
     DESCRIPTORS_RESERVED = 128,
-    CONNECTIONS_MIN = 64, /* a limit of open files that leaves fewer is a mistake */
+    BESIDE_BODY_BYTES = 1024 * 1024, /* of memory, for streams and what they are found by */
+    CONNECTIONS_MIN = 64,            /* a limit of open files that leaves fewer is a mistake */
     /* Some send SIGTERM to the process and to its group: that is one request. */
     SECOND_SIGNAL_MS = 500,
     /* From one look for memory to give back to the next: so many times as long as it took, for
@@ -85,6 +86,13 @@ static void fill_in(struct sl_server_options *options)
                "reason=\"no acceptor can take a body of max-body-bytes\" "
                "todo=\"raise --upload-budget-bytes to %" PRIu64 ", or lower --max-body-bytes\"",
                2 * options->http.body_size_max * options->http.acceptors);
+    uint64_t needed = options->http.body_size_max + BESIDE_BODY_BYTES;
+    if (options->engine.memory_budget_bytes < needed)
+        sl_log(
+            SL_LOG_WARN, "server", "memory_budget_small",
+            "reason=\"a body of max-body-bytes may never fit, and is refused as if it did later\" "
+            "todo=\"raise --memory-budget-bytes to %" PRIu64 ", or lower --max-body-bytes\"",
+            needed);
 }
 
 /* The directory may have been made with smaller log files than the options are about. */
