@@ -90,9 +90,8 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
 
 static void explain_full_disk(void)
 {
-    sl_tool_complain(
-        "a backup needs space in the data directory, too: for what is still in the log "
-        "only");
+    sl_tool_complain("a backup needs space in the data directory, too: for what is still in "
+                     "the log only");
 }
 
 static enum sl_exit_code judge_answer(const char *answer, const char *destination)
