@@ -8,6 +8,13 @@ static void send_bytes(struct sli_member *member, const struct sl_bytes *pieces,
                        bool by_h2o, bool final)
 {
     SL_ASSERT(!member->exchange->sending);
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].size;
+    if (size == 0 && !by_h2o) { /* the comma between two JSON messages: it goes with the next one */
+        sli_member_on_sent(member);
+        return;
+    }
     member->sent_ms = sli_member_acceptor(member)->now_ms;
     if (by_h2o)
         sl_reply_send(member->exchange, pieces, count, final);

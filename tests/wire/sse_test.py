@@ -3,7 +3,7 @@ import base64
 import time
 
 from case import BYTES, CLOSE, JSON, TEXT, ZERO, WireTest, token
-from http1 import EventStream
+from http1 import EventStream, encode_request, wait_until
 
 
 class Head(WireTest):
@@ -265,3 +265,28 @@ class Lifetime(WireTest):
         start = time.monotonic()
         self.assertTrue(events.ended())
         self.assertLess(time.monotonic() - start, 2)
+
+
+class Pieces(WireTest):
+    """While others hold much of what they do not take, what is read from segments comes in pieces of
+    4 KiB, within an event."""
+
+    options = ("--memory-budget-bytes", 16 << 20, "--max-body-bytes", 1 << 20,
+               "--shards", 1, "--acceptors", 1)
+
+    def test_that_are_nothing_but_a_comma(self):
+        first, second = b'"' + b"a" * 4094 + b'"', b'"second"'
+        self.create(JSON)
+        self.append(first, JSON)
+        others = self.new_path()
+        self.create(BYTES, path=others)
+        for _ in range(7):
+            self.append(bytes(1 << 20), BYTES, path=others)
+        wait_until(lambda: self.metric("sluice_shard_segments") > 0)
+        self.append(second, JSON)
+        for _ in range(14):
+            self.connect(receive_buffer=2048).send(encode_request("GET", others + "?offset=-1"))
+        wait_until(lambda: self.metric("sluice_read_copies_bytes") > 2 << 20)
+        events = self.events()
+        self.assertEqual(events.event().data, b"[" + first + b"," + second + b"]")
+        self.assertTrue(events.control()["upToDate"])
