@@ -23,6 +23,7 @@ struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup)
     shard->setup = *setup;
     shard->port = sl_port_create();
     sl_link_init(&shard->gate);
+    sl_media_set_init(&shard->media, setup->account);
     sl_link_init(&shard->unpins);
     sl_link_init(&shard->unpins_out);
     sl_link_init(&shard->to_wake);

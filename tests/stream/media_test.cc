@@ -137,6 +137,24 @@ TEST_F(Media, HoldsAsManyAsClientsMakeUp)
 
 using MediaDeathTest = Media;
 
+TEST_F(Media, TakesFromTheBudgetOncePerText)
+{
+    sl_account account{};
+    sl_media_set_init(&set_, &account);
+    sl_media *first = Use("a/b");
+    uint64_t short_one = sl_account_bytes(&account);
+    EXPECT_GE(short_one, sizeof(sl_media) + 3);
+    sl_media *again = Use("a/b");
+    EXPECT_EQ(sl_account_bytes(&account), short_one);
+    sl_media *longer = Use("a/" + std::string(SL_CONTENT_TYPE_SIZE_MAX - 2, 'b'));
+    EXPECT_EQ(sl_account_bytes(&account), 2 * short_one + SL_CONTENT_TYPE_SIZE_MAX - 3);
+    Release(longer);
+    Release(first);
+    EXPECT_EQ(sl_account_bytes(&account), short_one);
+    Release(again);
+    EXPECT_EQ(sl_account_bytes(&account), 0u);
+}
+
 TEST_F(MediaDeathTest, RefusesMoreThanTheMaximum)
 {
     EXPECT_DEATH(Use(std::string(SL_CONTENT_TYPE_SIZE_MAX + 1, 'a')), "panic");
