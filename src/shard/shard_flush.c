@@ -14,6 +14,7 @@ enum {
     SLICE_BYTES_MAX = 256 * 1024,  /* per turn */
     BATCH_BYTES_MAX = 1024 * 1024, /* then it goes to the worker */
     RETRY_MS = 1000,               /* after a failure */
+    REMOVED_MAX = 128 * 1024,      /* since the last flush: they are in no budget */
     FREED_SHARE = 8,               /* so much of the segments is dead: their space may come back */
     FREED_BYTES_MIN = 1024 * 1024, /* less is not worth a segment of tombstones */
     MERGE_PAUSE_MS = 1000,         /* between two looks for something to compact */
@@ -177,7 +178,7 @@ static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     uint64_t log_bytes = sl_wal_durable_mark(shard->wal).position - flush->installed.position;
     sl_metrics_publish(&shard->wal_bytes, log_bytes);
     return !shard->failed && shard->now.running_ms >= flush->not_before_ms &&
-           (flush->hot_bytes >= shard->setup.hot_max_bytes ||
+           (flush->hot_bytes >= shard->setup.hot_max_bytes || shard->removed.count >= REMOVED_MAX ||
             log_bytes >= shard->setup.wal_budget_bytes ||
             (flush->freed_bytes >= FREED_BYTES_MIN &&
              flush->freed_bytes >= shard->segment_bytes / FREED_SHARE) ||
@@ -254,14 +255,23 @@ static void capture_part(struct sl_shard *shard, size_t bytes_max) SL_RUNS_ON(sl
     sl_buffer_append(&batch->entries, &entry, sizeof(entry));
 }
 
-static void add_tombstones(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+static size_t size_of(const struct sl_segment_batch *batch)
+{
+    return batch->chunks.size + batch->states.size + batch->tombstones.size;
+}
+
+/* When all streams are captured: a slice of those that were removed until then; false: the last. */
+static bool add_tombstones(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
-    uint64_t cursor = 0;
-    flush->removed = shard->removed;
-    shard->removed = (struct sl_table){ .count = 0 };
+    if (flush->removed.count == 0) {
+        flush->removed = shard->removed;
+        shard->removed = (struct sl_table){ .count = 0 };
+        flush->removed_cursor = 0;
+    }
+    size_t until = flush->batch->tombstones.size + SLICE_BYTES_MAX;
     do {
-        struct sl_table_node *node = sl_table_walk(&flush->removed, &cursor);
+        struct sl_table_node *node = sl_table_walk(&flush->removed, &flush->removed_cursor);
         for (; node != NULL; node = node->next) {
             const struct sl_tombstone *tombstone =
                 &SL_OBJECT(node, struct sli_removed, node)->tombstone;
@@ -269,7 +279,8 @@ static void add_tombstones(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
                 flush->lsn_max = tombstone->lsn;
             sl_buffer_append(&flush->batch->tombstones, tombstone, sizeof(*tombstone));
         }
-    } while (cursor != 0);
+    } while (flush->removed_cursor != 0 && flush->batch->tombstones.size < until);
+    return flush->removed_cursor != 0;
 }
 
 /* True: there is more to capture at once. */
@@ -282,19 +293,17 @@ static bool capture(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     }
     if (!sl_flush_wants_more(flush->flush))
         return false;
-    size_t until = flush->batch->chunks.size + SLICE_BYTES_MAX;
-    for (unsigned i = 0; i < SLICE_STREAMS_MAX && flush->batch->chunks.size < until; i++) {
+    size_t until = size_of(flush->batch) + SLICE_BYTES_MAX;
+    for (unsigned i = 0; i < SLICE_STREAMS_MAX && size_of(flush->batch) < until; i++) {
         struct sl_link *link = sl_link_first(&flush->todo);
         if (flush->current == NULL && link == NULL)
             break;
         if (flush->current == NULL)
             begin_stream(shard, SL_OBJECT(link, struct sl_stream, dirty));
-        capture_part(shard, until - flush->batch->chunks.size);
+        capture_part(shard, until - size_of(flush->batch));
     }
-    bool last = flush->current == NULL && sl_link_is_empty(&flush->todo);
-    if (last)
-        add_tombstones(shard);
-    if (last || flush->batch->chunks.size + flush->batch->states.size >= BATCH_BYTES_MAX) {
+    bool last = flush->current == NULL && sl_link_is_empty(&flush->todo) && !add_tombstones(shard);
+    if (last || size_of(flush->batch) >= BATCH_BYTES_MAX) {
         sl_flush_add(flush->flush, &flush->batch);
         flush->batch = last ? NULL : sl_flush_new_batch(flush->flush);
     }
@@ -316,12 +325,24 @@ static void log_failure(const struct sl_shard *shard, const char *event, enum sl
                sl_err_code(err), RETRY_MS);
 }
 
+/* The few are put to the many: at most as many as were removed since. */
+static void take_removed_back(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    struct sl_table few = shard->flush.removed, *many = &shard->removed;
+    uint64_t cursor = 0;
+    if (few.count > many->count) {
+        few = shard->removed;
+        shard->removed = shard->flush.removed;
+    }
+    shard->flush.removed = few;
+    (void)take_removed(&shard->flush.removed, many, SIZE_MAX, &cursor);
+}
+
 static void flush_failed(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
     log_failure(shard, "flush_failed", sl_flush_error(flush->flush));
-    flush->removed_cursor = 0;
-    (void)take_removed(&flush->removed, &shard->removed, SIZE_MAX, &flush->removed_cursor);
+    take_removed_back(shard);
     sl_link_splice_back(&flush->captured, &flush->todo);
     for (struct sl_link *link; (link = sl_link_first(&flush->captured)) != NULL;) {
         sl_link_remove(link);
@@ -600,10 +621,14 @@ bool sli_shard_stop_flush(struct sl_shard *shard)
     }
     if (flush->step != SLI_FLUSH_NONE)
         step_flush(shard);
+    while (flush->step == SLI_FLUSH_INSTALL)
+        step_flush(shard);
     if (merge->compaction != NULL) {
         if (!merge->installing)
             sl_compaction_cancel(merge->compaction);
         step_merge(shard);
     }
+    while (merge->installing)
+        step_merge(shard);
     return flush->step == SLI_FLUSH_NONE && merge->compaction == NULL;
 }

@@ -489,6 +489,94 @@ TEST(DurableForks, MoreSourcesAreRemovedThanFitIntoAFrame)
     }
 }
 
+/* One operation for each name, all under way together. */
+static void RunAll(Session *session, enum sl_operation_kind kind,
+                   const std::vector<std::string> &names)
+{
+    struct sl_session *all = session->get();
+    for (const std::string &name : names) {
+        struct sl_operation *op = sl_session_take(all, kind);
+        (kind == SL_OPERATION_CREATE ? op->u.create.name : op->u.remove.name) = BytesOf(name);
+        sl_session_submit(all, op);
+    }
+    sl_session_flush(all);
+    for (size_t done = 0; done < names.size();) {
+        struct sl_operation *op = sl_session_poll(all);
+        if (op == nullptr)
+            continue;
+        ASSERT_EQ(op->err, SL_OK);
+        sl_session_put(all, &op);
+        done++;
+    }
+}
+
+static struct sl_engine_status StatusOf(const struct sl_engine *engine)
+{
+    struct sl_engine_status status;
+    sl_engine_status(engine, &status);
+    return status;
+}
+
+/* What is kept of removed streams until the next flush is in no budget. */
+TEST(DurableRemovals, ManyOfThemAskForAFlush)
+{
+    constexpr int kMost = 128 * 1024, kAtOnce = 1024;
+    SimDisk disk(1);
+    struct sl_engine_options options = OneShardOn(&disk, 8 << 20);
+    options.wal_budget_bytes = 1 << 30;
+    struct sl_engine *engine = nullptr;
+    ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+    std::vector<std::string> names;
+    for (int i = 0; i < kAtOnce; i++)
+        names.push_back(std::to_string(i));
+    auto session = std::make_unique<Session>(engine);
+    for (int removed = 0; removed < kMost - kAtOnce; removed += kAtOnce) {
+        RunAll(session.get(), SL_OPERATION_CREATE, names);
+        RunAll(session.get(), SL_OPERATION_DELETE, names);
+    }
+    RunAll(session.get(), SL_OPERATION_CREATE, names);
+    std::string last = names.back();
+    names.pop_back();
+    RunAll(session.get(), SL_OPERATION_DELETE, names);
+    EXPECT_EQ(StatusOf(engine).shard[0].segments, 0u);
+    ASSERT_EQ(session->Delete(last), SL_OK);
+    EXPECT_TRUE(Eventually([&] { return StatusOf(engine).shard[0].segments == 1; }));
+    session.reset();
+    sl_engine_close(&engine);
+}
+
+/* More tombstones than a flush takes in one turn, of streams that are in segments. */
+TEST(DurableRemovals, ManyOfThemAreKeptByOneFlush)
+{
+    constexpr int kStreams = 40000; /* 16 bytes of each, and 256 KiB in a turn */
+    SimDisk disk(1);
+    struct sl_engine_options options = OneShardOn(&disk, 8 << 20);
+    std::vector<std::string> names;
+    for (int i = 0; i < kStreams; i++)
+        names.push_back(std::to_string(i));
+    struct sl_engine *engine = nullptr;
+    for (enum sl_operation_kind kind : { SL_OPERATION_CREATE, SL_OPERATION_DELETE }) {
+        options.wal_budget_bytes = 1 << 30;
+        ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+        {
+            Session session(engine);
+            RunAll(&session, kind, names);
+            ASSERT_EQ(session.Create(kind == SL_OPERATION_CREATE ? "kept" : "new").err, SL_OK);
+        }
+        uint64_t bytes = StatusOf(engine).shard[0].segment_bytes;
+        sl_engine_close(&engine);
+        options.wal_budget_bytes = 4096; /* so the whole log is flushed */
+        ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+        ASSERT_TRUE(Eventually([&] { return StatusOf(engine).shard[0].segment_bytes != bytes; }));
+        sl_engine_close(&engine);
+    }
+    ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+    EXPECT_EQ(StatusOf(engine).streams, 2u);
+    EXPECT_EQ(Session(engine).Head("kept").err, SL_OK);
+    EXPECT_EQ(Session(engine).Head("new").err, SL_OK);
+    sl_engine_close(&engine);
+}
+
 /* Neither the budget of the log nor segments with something dead ask for a flush. */
 TEST(DurableFull, ALogMostlyOfStreamsThatAreGoneIsGivenBack)
 {
