@@ -335,16 +335,14 @@ static bool drain(struct sl_shard *shard, unsigned index) SL_RUNS_ON(sl_role_sha
     return true;
 }
 
-/* Handles what was put off; a waiting read that was cancelled meanwhile ends here. */
-static void dispatch_again(struct sl_shard *shard, struct sl_message *message)
-    SL_RUNS_ON(sl_role_shard)
+bool sli_shard_end_cancelled(struct sl_shard *shard, struct sl_message *message)
 {
-    bool cancelled = message->shard.again && message->shard.cancelled;
+    bool cancelled = message->shard.again && message->shard.cancelled &&
+                     message->request == SL_REQUEST_READ && message->op.u.read.wait;
     message->shard.again = false;
-    if (cancelled && message->request == SL_REQUEST_READ && message->op.u.read.wait)
+    if (cancelled)
         sli_shard_answer_now(shard, message, SL_ERR_CANCELLED);
-    else
-        sli_shard_dispatch(shard, message);
+    return cancelled;
 }
 
 static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -353,8 +351,10 @@ static void dispatch_next_turn(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     sl_link_init(&now);
     sl_link_splice_back(&now, &shard->next_turn);
     for (struct sl_link *link; (link = sl_link_first(&now)) != NULL;) {
+        struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
         sl_link_remove(link);
-        dispatch_again(shard, SL_OBJECT(link, struct sl_message, shard.link));
+        if (!sli_shard_end_cancelled(shard, message))
+            sli_shard_dispatch(shard, message);
     }
 }
 

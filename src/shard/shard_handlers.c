@@ -42,7 +42,7 @@ static struct sl_stream *find_or_answer(struct sl_shard *shard, struct sl_messag
     enum sl_err err;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, name, &err);
     if (err == SL_ERR_OVERLOADED)
-        sli_shard_retry_durable(shard, message);
+        sli_shard_wait_for_room(shard, message);
     else if (stream == NULL)
         sli_shard_answer(shard, message, err, shard->removed_lsn);
     return stream;
@@ -123,7 +123,7 @@ static void shard_on_create(struct sl_shard *shard, struct sl_message *message)
     enum sl_err err;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, create->name, &err);
     if (err == SL_ERR_OVERLOADED) {
-        sli_shard_retry_durable(shard, message);
+        sli_shard_wait_for_room(shard, message);
         return;
     }
     if (err == SL_ERR_GONE) {
@@ -538,7 +538,7 @@ static void shard_on_pin(struct sl_shard *shard, struct sl_message *message)
         return;
     struct sl_stream *stream = sli_shard_find(shard, message->hash, create->fork_source, &err);
     if (err == SL_ERR_OVERLOADED) {
-        sli_shard_retry_durable(shard, message);
+        sli_shard_wait_for_room(shard, message);
         return;
     }
     if (stream == NULL) {

@@ -77,7 +77,7 @@ struct sli_flush {
     struct sl_buffer state;         /* of current */
     uint64_t lsn_max;               /* of all that was copied */
     struct sl_table removed;        /* of struct sli_removed: whose tombstones are in it */
-    uint64_t removed_cursor;        /* of the walk that forgets them */
+    uint64_t removed_cursor;        /* of the walk that copies, and of the one that forgets them */
     struct sl_segment_batch *batch; /* owned: being filled, or being installed */
     size_t batch_next;              /* entry to be installed */
     struct sl_buffer parts;         /* struct sl_cold of the stream being installed */
@@ -179,6 +179,9 @@ void sli_shard_answer(struct sl_shard *shard, struct sl_message *message, enum s
 /* The same for a change of `stream` that was just made: publishes its tail and closed flag then. */
 void sli_shard_answer_change(struct sl_shard *shard, struct sl_message *message,
                              struct sl_stream *stream) SL_RUNS_ON(sl_role_shard);
+/* The message is about to be handled again; true: it was cancelled meanwhile, and is answered. */
+bool sli_shard_end_cancelled(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard);
 /* Handles the message again when all that was appended until now is durable. */
 void sli_shard_retry_durable(struct sl_shard *shard, struct sl_message *message)
     SL_RUNS_ON(sl_role_shard);
@@ -206,9 +209,17 @@ void sli_shard_mark_dirty(struct sl_shard *shard, struct sl_stream *stream)
 /* True: the message has to wait for room in the log, or was answered because that has failed. */
 bool sli_shard_hold_back(struct sl_shard *shard, struct sl_message *message)
     SL_RUNS_ON(sl_role_shard);
+/*
+ * The message needs a record that says that a stream has run out, for which there is no room: it
+ * waits for that, or is answered.
+ */
+void sli_shard_wait_for_room(struct sl_shard *shard, struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard);
 /* Handles parked messages for which there is room now. */
 void sli_shard_dispatch_parked(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
-/* May records without payload be added, for what happens by itself? */
+/* Does a record without payload fit into the log now? */
+bool sli_shard_takes_record(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
+/* May one be added for what happens by itself? Not before those that wait for room. */
 bool sli_shard_has_log_room(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Is there room for data: on the disk, and in memory for `growth` bytes? */
 SL_NODISCARD enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)

@@ -87,10 +87,15 @@ void sli_shard_log_touch(struct sl_shard *shard, struct sl_stream *stream)
 
 /* ---- room ---- */
 
+bool sli_shard_takes_record(struct sl_shard *shard)
+{
+    return shard->wal == NULL ||
+           (!shard->failed && sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX));
+}
+
 bool sli_shard_has_log_room(struct sl_shard *shard)
 {
-    return shard->wal == NULL || (!shard->failed && sl_link_is_empty(&shard->parked) &&
-                                  sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX));
+    return sl_link_is_empty(&shard->parked) && sli_shard_takes_record(shard);
 }
 
 enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)
@@ -119,6 +124,13 @@ static bool can_be_handled(struct sl_shard *shard, const struct sl_message *mess
     return sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX + payload);
 }
 
+static void park(struct sl_shard *shard, struct sl_message *message) SL_RUNS_ON(sl_role_shard)
+{
+    message->shard.stream = NULL;
+    message->shard.parked_ms = shard->now.running_ms;
+    sl_link_append(&shard->parked, &message->shard.link);
+}
+
 bool sli_shard_hold_back(struct sl_shard *shard, struct sl_message *message)
 {
     if (shard->wal == NULL || !is_change(message->request))
@@ -129,9 +141,22 @@ bool sli_shard_hold_back(struct sl_shard *shard, struct sl_message *message)
     }
     if (sl_link_is_empty(&shard->parked) && can_be_handled(shard, message))
         return false;
-    message->shard.parked_ms = shard->now.running_ms;
-    sl_link_append(&shard->parked, &message->shard.link);
+    message->shard.again = false;
+    park(shard, message);
     return true;
+}
+
+void sli_shard_wait_for_room(struct sl_shard *shard, struct sl_message *message)
+{
+    if (shard->failed) {
+        sli_shard_answer_now(shard, message, SL_ERR_STORAGE_FAILED);
+    } else if (shard->disk_full) {
+        sli_shard_answer_now(shard, message, SL_ERR_DISK_FULL);
+    } else {
+        message->shard.again = true;
+        message->shard.cancelled = false;
+        park(shard, message);
+    }
 }
 
 void sli_shard_dispatch_parked(struct sl_shard *shard)
@@ -140,9 +165,11 @@ void sli_shard_dispatch_parked(struct sl_shard *shard)
         struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
         if (can_be_handled(shard, message)) {
             sl_link_remove(link);
-            sli_shard_handle(shard, message);
+            if (!sli_shard_end_cancelled(shard, message))
+                sli_shard_handle(shard, message);
         } else if (shard->now.running_ms - message->shard.parked_ms > SL_OVERLOAD_AGE_MS) {
             sl_link_remove(link);
+            message->shard.again = false;
             /* Full: what was kept for changes without data is used up, too. */
             sli_shard_answer_now(shard, message,
                                  shard->disk_full ? SL_ERR_DISK_FULL : SL_ERR_OVERLOADED);

@@ -42,7 +42,7 @@ struct sl_stream *sli_shard_find(struct sl_shard *shard, uint64_t hash, struct s
     struct sl_stream *stream = sli_shard_by_name(shard, hash, name);
     *err = SL_OK;
     if (stream != NULL && has_expired(shard, stream)) {
-        if (!sli_shard_has_log_room(shard)) {
+        if (!sli_shard_takes_record(shard)) {
             *err = SL_ERR_OVERLOADED;
             return NULL;
         }

@@ -489,6 +489,41 @@ TEST(DurableForks, MoreSourcesAreRemovedThanFitIntoAFrame)
     }
 }
 
+/* That a stream has run out is a record, and with the reserve used up there is no place for it. */
+TEST(DurableFull, AStreamThatHasRunOutIsAnsweredForAtOnce)
+{
+    constexpr int kDeleted = 400; /* more than the reserve has room for */
+    SimDisk disk(1);
+    struct sl_engine_options options = OneShardOn(&disk, 1 << 20);
+    options.wal_budget_bytes = 1 << 30;
+    struct sl_engine *engine = nullptr;
+    ASSERT_EQ(sl_engine_open(&options, &engine), SL_OK);
+    auto session = std::make_unique<Session>(engine);
+    for (int i = 0; i < kDeleted; i++)
+        ASSERT_EQ(session->Create("deleted" + std::to_string(i)).err, SL_OK);
+    ASSERT_EQ(session->Create("short", Plain().Ttl(1).Data("x")).err, SL_OK);
+    ASSERT_EQ(session->Create("other", Plain().Data("other")).err, SL_OK);
+    disk.SetFreeSpace(0);
+    auto append = [&](const char *name) {
+        return session->Append(name, Body(std::string(30000, 'x'))).err;
+    };
+    ASSERT_TRUE(Eventually([&] { return append("other") == SL_ERR_DISK_FULL; }));
+    enum sl_err err = SL_OK;
+    for (int i = 0; i < kDeleted && err == SL_OK; i++)
+        err = session->Delete("deleted" + std::to_string(i));
+    ASSERT_EQ(err, SL_ERR_DISK_FULL);
+    EXPECT_TRUE(Eventually([&] { return session->Head("short").err == SL_ERR_DISK_FULL; }));
+    EXPECT_EQ(session->Read("short", FromStart()).err, SL_ERR_DISK_FULL);
+    EXPECT_EQ(session->Create("short").err, SL_ERR_DISK_FULL);
+    EXPECT_EQ(append("short"), SL_ERR_DISK_FULL);
+    EXPECT_EQ(session->Create("fork", ForkOf("short")).err, SL_ERR_DISK_FULL);
+    EXPECT_EQ(session->Head("other").err, SL_OK);
+    disk.SetFreeSpace(UINT64_MAX);
+    EXPECT_TRUE(Eventually([&] { return session->Head("short").err == SL_ERR_NOT_FOUND; }));
+    session.reset();
+    sl_engine_close(&engine);
+}
+
 /* One operation for each name, all under way together. */
 static void RunAll(Session *session, enum sl_operation_kind kind,
                    const std::vector<std::string> &names)
