@@ -30,6 +30,9 @@ enum {
  */
 #define SL_PAYLOAD_BYTES_MAX(wal_file_bytes) ((wal_file_bytes) / 2 - (wal_file_bytes) / 16)
 
+/* They are written with their stream as one, which has to fit into memory twice then. */
+#define SL_PRODUCERS_PER_STREAM_MAX 1000000u
+
 struct sl_engine;
 struct sl_metrics_registry;
 struct sl_vfs;
@@ -38,7 +41,7 @@ struct sl_vfs;
 struct sl_engine_options {
     unsigned shards;                     /* 1 to SL_SHARDS_MAX; default: as stored, else as below */
     unsigned shards_of_new;              /* when nothing is stored yet; default 1 */
-    unsigned producers_per_stream_max;   /* default 10,000 */
+    unsigned producers_per_stream_max;   /* default 10,000; at most SL_PRODUCERS_PER_STREAM_MAX */
     uint64_t streams_max;                /* over all shards; default 4,000,000 */
     uint64_t memory_budget_bytes;        /* bytes and stream state in memory; default 1 GiB */
     struct sl_metrics_registry *metrics; /* borrowed for the engine's life; NULL: one of its own */

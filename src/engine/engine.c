@@ -46,6 +46,7 @@ static struct sl_shard_setup shard_setup(struct sl_engine *engine,
                                          const struct sl_engine_options *options)
 {
     unsigned shards = engine->route.shards;
+    uint64_t producers_max = or_default(options->producers_per_stream_max, PRODUCERS_MAX_DEFAULT);
     return (struct sl_shard_setup){
         .route = &engine->route,
         .peers = engine->shards,
@@ -55,8 +56,8 @@ static struct sl_shard_setup shard_setup(struct sl_engine *engine,
         .copies_max_bytes = engine->copies_max_bytes,
         .streams = &engine->streams,
         .streams_max = or_default(options->streams_max, STREAMS_MAX_DEFAULT),
-        .producers_max =
-            (unsigned)or_default(options->producers_per_stream_max, PRODUCERS_MAX_DEFAULT),
+        .producers_max = producers_max < SL_PRODUCERS_PER_STREAM_MAX ? (unsigned)producers_max
+                                                                     : SL_PRODUCERS_PER_STREAM_MAX,
         .slab_size = slab_size(engine->memory_budget_bytes, shards),
         .store = engine->store,
         .readers = engine->readers,
