@@ -112,17 +112,17 @@ static void on_timer(void *context, struct sl_timer *timer)
 }
 
 /* In the order in which they came. */
-static void take_requests(struct sl_hooks *hooks)
+static void receive_requests(struct sl_hooks *hooks)
 {
     struct sl_inbox_item *item = sl_inbox_take(&hooks->inbox);
-    struct sl_link requests;
-    sl_link_init(&requests);
+    struct sl_link came;
+    sl_link_init(&came);
     for (; item != NULL; item = item->next) {
         struct sl_hooks_request *request = SL_OBJECT(item, struct sl_hooks_request, item);
         sl_link_init(&request->link);
-        sl_link_prepend(&requests, &request->link);
+        sl_link_prepend(&came, &request->link);
     }
-    for (struct sl_link *link; (link = sl_link_first(&requests)) != NULL;) {
+    for (struct sl_link *link; (link = sl_link_first(&came)) != NULL;) {
         sl_link_remove(link);
         sli_hooks_receive(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
     }
@@ -167,7 +167,8 @@ static bool work(struct sl_hooks *hooks)
     }
     sli_hooks_take_changes(hooks);
     sli_hooks_scan(hooks);
-    take_requests(hooks);
+    receive_requests(hooks);
+    sli_hooks_handle_received(hooks);
     size_t fired = sl_timer_wheel_advance(&hooks->wheel, hooks->now.running_ms, TIMER_BATCH_MAX,
                                           on_timer, hooks);
     settle_all(hooks);
@@ -175,7 +176,7 @@ static bool work(struct sl_hooks *hooks)
     settle_all(hooks);
     publish(hooks);
     return done == SL_DRAIN_BATCH_MAX || fired == TIMER_BATCH_MAX ||
-           hooks->compared >= SLI_TURN_COMPARISONS_MAX;
+           hooks->compared >= SLI_TURN_COMPARISONS_MAX || !sl_link_is_empty(&hooks->received);
 }
 
 static unsigned sleep_ms(struct sl_hooks *hooks)
@@ -232,6 +233,7 @@ enum sl_err sl_hooks_open(const struct sl_hooks_setup *setup, struct sl_hooks **
     made->port = sl_port_create();
     made->hold_lock = sl_mutex_create();
     made->shards = sl_engine_shards(setup->engine);
+    sl_link_init(&made->received);
     sl_link_init(&made->to_settle);
     sl_link_init(&made->intakes);
     sl_link_init(&made->poll.now);

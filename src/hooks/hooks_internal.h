@@ -29,7 +29,8 @@ enum {
     SLI_STATE_NAME_SIZE_MAX = sizeof(SLI_STATE_PREFIX) + SL_SUBSCRIPTION_ID_SIZE_MAX + 1 + 20,
     /* Bytes of one record: far less than the smallest log file can take. */
     SLI_RECORD_SIZE_MAX = 64 * 1024,
-    /* Names and patterns compared with each other in one turn: more wait for the next one. */
+    /* Names and patterns compared with each other in one turn, requests taken, links printed and
+     * acks applied: more wait for the next one. */
     SLI_TURN_COMPARISONS_MAX = 1000,
 };
 
@@ -124,6 +125,7 @@ struct sl_hooks {
     struct sl_courier *courier; /* owned */
     struct sl_port *port;       /* owned: requests have come */
     struct sl_inbox inbox;      /* of struct sl_hooks_request */
+    struct sl_link received;    /* the same, as they came: nobody has looked at them */
     struct sl_thread *thread;   /* owned; NULL: not started */
     uint64_t drain_end_ms;      /* running clock: the main thread's, until the port says so */
     struct sl_mutex *hold_lock; /* owned: of what follows */
@@ -140,7 +142,7 @@ struct sl_hooks {
     uint32_t epoch; /* of the patterns; 0: nobody follows */
     struct sli_feed feeds[SL_SHARDS_MAX];
     struct sl_link intakes; /* of struct sli_intake: the first one is being taken */
-    size_t compared;        /* names and patterns, in this turn */
+    size_t compared;        /* in this turn: what SLI_TURN_COMPARISONS_MAX bounds */
     struct sli_scan *scan;  /* owned: see hooks_load.c; NULL: it has ended */
     struct {
         size_t under_way;    /* shards that are being asked */
@@ -221,8 +223,10 @@ void sli_hooks_on_job_done(struct sl_hooks *hooks, struct sli_hook *hook,
 
 /* ---- hooks_wait.c ---- */
 
-/* It has come. */
+/* It has come, and is to be handled. */
 void sli_hooks_receive(struct sl_hooks *hooks, struct sl_hooks_request *request);
+/* Handles one at least; what is more work waits for the next turn. */
+void sli_hooks_handle_received(struct sl_hooks *hooks);
 /* What it asks for begins: from here on it waits for as long as that takes. */
 void sli_hooks_note_begun(struct sl_hooks *hooks, struct sl_hooks_request *request);
 /* Refuses those that have waited for as long as they may. */

@@ -15,7 +15,18 @@ void sli_hooks_receive(struct sl_hooks *hooks, struct sl_hooks_request *request)
 {
     sl_link_init(&request->of_all);
     sl_link_append(&hooks->wait.unbegun, &request->of_all);
-    sli_hooks_handle(hooks, request);
+    sl_link_append(&hooks->received, &request->link);
+}
+
+void sli_hooks_handle_received(struct sl_hooks *hooks)
+{
+    struct sl_link *link = sl_link_first(&hooks->received);
+    while (link != NULL) {
+        sl_link_remove(link);
+        hooks->compared++;
+        sli_hooks_handle(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
+        link = hooks->compared < SLI_TURN_COMPARISONS_MAX ? sl_link_first(&hooks->received) : NULL;
+    }
 }
 
 void sli_hooks_note_begun(struct sl_hooks *hooks, struct sl_hooks_request *request)

@@ -24,21 +24,14 @@ void sl_registry_init(struct sl_registry *registry)
     sl_link_init(&registry->pending);
 }
 
-/* Any node of a table that is not empty. */
-static struct sl_table_node *any_of(const struct sl_table *table)
-{
-    for (size_t i = 0; i < table->buckets; i++)
-        if (sl_table_at(table, i) != NULL)
-            return sl_table_at(table, i);
-    return NULL;
-}
-
 void sl_registry_deinit(struct sl_registry *registry)
 {
     struct sl_table_node *node;
-    while ((node = any_of(&registry->subscriptions)) != NULL) {
-        struct sl_subscription *subscription = SL_OBJECT(node, struct sl_subscription, node);
-        sl_registry_remove(registry, &subscription);
+    for (size_t i = 0; i < registry->subscriptions.buckets; i++) {
+        while ((node = sl_table_at(&registry->subscriptions, i)) != NULL) {
+            struct sl_subscription *subscription = SL_OBJECT(node, struct sl_subscription, node);
+            sl_registry_remove(registry, &subscription);
+        }
     }
     SL_ASSERT(registry->cursor_count == 0 && registry->bytes == 0);
     sl_table_deinit(&registry->subscriptions);

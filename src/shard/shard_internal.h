@@ -116,7 +116,7 @@ struct sl_shard {
     struct sl_table names;     /* of struct sl_stream, by name */
     struct sl_table by_id;     /* of struct sl_stream, the same ones */
     struct sl_link gate;       /* messages by gate_lsn */
-    struct sl_link unpins;     /* struct sli_unpin to be taken, oldest first */
+    struct sl_link unpins;     /* struct sli_unpin to be taken */
     struct sl_link unpins_out; /* the same, by gate_lsn: to be sent */
     struct sl_link to_wake;    /* streams whose waiting reads have something to read */
     struct sl_link next_turn;  /* messages to be handled again */

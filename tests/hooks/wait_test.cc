@@ -2,6 +2,8 @@
 #include "hooks/hooks_fixture.h"
 #include "hooks/hooks_internal.h"
 
+#include <deque>
+
 using namespace sluice_test;
 
 namespace
@@ -48,6 +50,8 @@ class HooksWait : public HooksTest
         asked->request.came_ms = hooks_->now.running_ms + into_turn_ms;
         sl_link_init(&asked->request.link);
         sli_hooks_receive(hooks_, &asked->request);
+        hooks_->compared = 0;
+        sli_hooks_handle_received(hooks_);
     }
 
     /* So long after the beginning. */
@@ -89,6 +93,33 @@ TEST_F(HooksWait, AClaimIsRefusedWhenTheTimeIsOver)
     EXPECT_EQ(sli_hooks_wait_deadline(hooks_), UINT64_MAX);
     Start();
     EXPECT_EQ(Claim("a").err, SL_ERR_NO_PENDING_WORK);
+}
+
+TEST_F(HooksWait, MoreThanATurnTakesWaitForTheNextOneOrUntilTheirTimeIsOver)
+{
+    std::deque<Asked> asked;
+    for (int i = 0; i < SLI_TURN_COMPARISONS_MAX / 2 + 2; i++) { /* each counts, and its one link */
+        asked.emplace_back(SL_HOOKS_GET, "a");
+        asked.back().request.came_ms = begin_ms_;
+        sl_link_init(&asked.back().request.link);
+        sli_hooks_receive(hooks_, &asked.back().request);
+    }
+    Asked &last = asked.back(), &second_to_last = asked[asked.size() - 2];
+    auto turn = [&] {
+        hooks_->compared = 0;
+        sli_hooks_handle_received(hooks_);
+    };
+    turn();
+    EXPECT_TRUE(asked[asked.size() - 3].IsAnswered());
+    EXPECT_FALSE(second_to_last.IsAnswered());
+    hooks_->compared = SLI_TURN_COMPARISONS_MAX; /* with other work */
+    sli_hooks_handle_received(hooks_);
+    EXPECT_TRUE(second_to_last.IsAnswered());
+    EXPECT_FALSE(last.IsAnswered());
+    PassTime(SL_OVERLOAD_AGE_MS);
+    for (Asked &one : asked)
+        EXPECT_EQ(Take(&one).err, &one == &last ? SL_ERR_OVERLOADED : SL_OK);
+    turn();
 }
 
 TEST_F(HooksWait, WhoCameLaterWaitsLonger)
