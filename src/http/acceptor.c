@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "http/connection.h"
 #include "http/control_request.h"
+#include "http/handler.h"
 #include "http/live.h"
 
 enum {
@@ -234,6 +235,7 @@ static bool work(struct sl_acceptor *acceptor)
     size_t fired =
         sl_timer_wheel_advance(&acceptor->wheel, acceptor->now_ms, ALARM_BATCH_MAX, fire, acceptor);
     bool more = !sl_live_work(acceptor->live);
+    more = sl_handler_work(acceptor) || more;
     /* Ends of writes that were made outside of the loop: h2o would look at them too late. */
     h2o_timeout__do_post_callback(acceptor->h2o.loop);
     return more || done == SL_DRAIN_BATCH_MAX || fired == ALARM_BATCH_MAX;
@@ -357,6 +359,7 @@ struct sl_acceptor *sl_acceptor_create(const struct sl_acceptor_shared *shared,
     acceptor->listener_count = listener_count;
     for (unsigned i = 0; i < listener_count; i++)
         acceptor->listener_fds[i] = listener_fds[i];
+    sl_link_init(&acceptor->large_requests);
     sl_link_init(&acceptor->spare_exchanges);
     sl_timer_init(&acceptor->accept_alarm.timer);
     acceptor->accept_alarm.on_alarm = on_accept_alarm;

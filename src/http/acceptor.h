@@ -92,13 +92,14 @@ struct sl_acceptor {
     struct sl_alarm housekeeping_alarm;        /* at least every 100 ms with connections */
     uint64_t accept_failed_ms;                 /* running clock: when a failure was last logged */
     uint64_t look_ms;                          /* running clock: when the last look at all began */
-    unsigned look_left;                 /* connections below are still to be looked at, or 0 */
-    uint64_t uploads;                   /* bytes of uploads when they were last counted */
-    uint64_t growth_seen;               /* sl_h2o_growth() then */
-    unsigned sending;                   /* exchanges whose client has bytes to take */
-    uint64_t drain_deadline_ms;         /* running clock: then everything is cut */
-    struct sl_link spare_exchanges;     /* owned: of struct sl_exchange, to be used again */
-    unsigned spare_exchange_count;      /* of `spare_exchanges` */
+    unsigned look_left;             /* connections below are still to be looked at, or 0 */
+    uint64_t uploads;               /* bytes of uploads when they were last counted */
+    uint64_t growth_seen;           /* sl_h2o_growth() then */
+    unsigned sending;               /* exchanges whose client has bytes to take */
+    uint64_t drain_deadline_ms;     /* running clock: then everything is cut */
+    struct sl_link large_requests;  /* of struct sl_exchange: nobody has looked at their bodies */
+    struct sl_link spare_exchanges; /* owned: of struct sl_exchange, to be used again */
+    unsigned spare_exchange_count;  /* of `spare_exchanges` */
     struct sl_connection **connections; /* owned: all of them, in no order */
     unsigned connection_count;          /* of `connections` */
     unsigned connection_capacity;       /* entries of `connections` */

@@ -61,7 +61,7 @@ struct sl_exchange {
     void (*on_gone)(struct sl_exchange *exchange);    /* req is NULL now; may be NULL */
     void *driver;                                     /* on_proceed's and on_gone's own */
     char chunk_head[SL_CHUNK_HEAD_SIZE_MAX]; /* of the chunk of which a rest is being written */
-    struct sl_link link;                     /* of the acceptor's spare ones */
+    struct sl_link link;                     /* of the acceptor's spare ones, or large requests */
     size_t name_size;                        /* canonical stream name */
     char name[1];                            /* name_size bytes, allocated behind */
 };

@@ -21,6 +21,13 @@ SL_STATIC_ASSERT((int)SL_HEADERS_MAX == H2O_MAX_HEADERS, "h2o refuses more itsel
     "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, "      \
     "stream-closed, producer-id, producer-epoch, producer-seq, stream-forked-from, "               \
     "stream-fork-offset, stream-fork-sub-offset"
+
+enum {
+    /* A body of so much takes a ms to be looked at: who comes with more at once waits for others. */
+    TURN_BODY_BYTES_MAX = 256 * 1024,
+    LARGE_BODY_BYTES = 64 * 1024,
+};
+
 /* A request target, taken apart; borrowed from the request. */
 struct target {
     struct sl_bytes authority; /* of absolute-form, else of Host; empty: there is none */
@@ -188,6 +195,55 @@ static void answer(struct sl_exchange *exchange, enum sl_method method, const st
         sl_reply_problem(exchange, SL_ERR_UNKNOWN_PATH);
 }
 
+static enum sl_err read_target(h2o_req_t *req, bool has_host, struct target *target,
+                               char name[SL_NAME_SIZE_MAX], size_t *name_size)
+{
+    struct sl_bytes root = sl_connection_of(req)->acceptor->options->stream_root;
+    enum sl_err err = parse_target(req, has_host, target);
+
+    *name_size = 0;
+    if (err == SL_OK && below_root(root, target->path, &target->raw_name))
+        err = sl_stream_name_parse(target->raw_name, name, name_size);
+    return err;
+}
+
+/* ---- large bodies ---- */
+
+static void leave_large(struct sl_exchange *exchange)
+{
+    sl_link_remove(&exchange->link);
+}
+
+static void wait_for_turn(struct sl_exchange *exchange)
+{
+    exchange->on_gone = leave_large;
+    sl_link_append(&exchange->acceptor->large_requests, &exchange->link);
+}
+
+bool sl_handler_work(struct sl_acceptor *acceptor)
+{
+    struct sl_link *link;
+    size_t bytes = 0;
+
+    while (bytes < TURN_BODY_BYTES_MAX &&
+           (link = sl_link_first(&acceptor->large_requests)) != NULL) {
+        struct sl_exchange *exchange = SL_OBJECT(link, struct sl_exchange, link);
+        const h2o_iovec_t method = exchange->req->method;
+        struct target target;
+        char name[SL_NAME_SIZE_MAX];
+        size_t name_size;
+        enum sl_err err = read_target(exchange->req, false, &target, name, &name_size);
+
+        sl_link_remove(link);
+        exchange->on_gone = NULL;
+        bytes += exchange->body.size;
+        answer(exchange, sl_method_parse(sl_bytes(method.base, method.len)), &target, err);
+    }
+    return !sl_link_is_empty(&acceptor->large_requests);
+}
+
+/* ---- requests ---- */
+
 int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     struct sl_connection *connection = sl_connection_of(req);
@@ -205,9 +261,7 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
     if (!strict || wants_close(req))
         req->http1_is_persistent = 0;
     if (strict)
-        err = parse_target(req, has_host, &target);
-    if (strict && err == SL_OK && below_root(options->stream_root, target.path, &target.raw_name))
-        err = sl_stream_name_parse(target.raw_name, name, &name_size);
+        err = read_target(req, has_host, &target, name, &name_size);
 
     struct sl_exchange *exchange = sl_exchange_create(connection, req, sl_bytes(name, name_size));
     exchange->head_only = method == SL_METHOD_HEAD;
@@ -221,6 +275,8 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
         sl_reply_problem(exchange, SL_ERR_PAYLOAD_TOO_LARGE);
     } else if (method == SL_METHOD_OPTIONS) {
         answer_options(exchange);
+    } else if (exchange->body.size >= LARGE_BODY_BYTES) {
+        wait_for_turn(exchange);
     } else {
         answer(exchange, method, &target, err);
     }

@@ -20,12 +20,22 @@
 
 #include <h2o.h>
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+struct sl_acceptor;
+
 /* The on_req of h2o. */
 int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req);
+
+/*
+ * Answers requests with large bodies, which take long to be looked at: a turn's share. True: there
+ * are more.
+ */
+bool sl_handler_work(struct sl_acceptor *acceptor);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
 """HTTP/1.1 beside the vectors of strictness_test.py: versions, connections, timeouts, refusals."""
+import select
 import time
 
-from case import TEXT, WireTest
+from case import JSON, ROOT, TEXT, WireTest
 from http1 import Closed, encode_request
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -114,3 +115,36 @@ class Timeout(HttpTest):
         for size in (0, 1, 20, len(whole) - 3, len(whole) - 1):
             self.assertCut(whole[:size])
         self.assertStatus(self.head(), 404)
+
+
+class LargeBodies(WireTest):
+    """They take long to be looked at: whoever comes meanwhile does not wait for all of them."""
+
+    options = ("--acceptors", 1)
+    COUNT, TRIES = 12, 10
+
+    def uploads(self):
+        """Connections that have sent all but the last byte of a body that is no JSON."""
+        body = b'{"streams":[' + b'"a",' * (1 << 18)
+        request = encode_request("PUT", ROOT + "__ds/subscriptions/s", JSON, body)
+        for _ in range(self.COUNT):
+            connection = self.connect()
+            connection.send(request[:-1])
+            yield connection, request[-1:]
+
+    def answers_of_another_meanwhile(self):
+        uploads, another = list(self.uploads()), self.connect()
+        waiting, count = [connection for connection, _ in uploads], 0
+        self.assertStatus(another.request("GET", "/healthz"), 200)
+        for connection, rest in uploads:
+            connection.send(rest)
+        while len(select.select(waiting, [], [], 0)[0]) < self.COUNT:
+            self.assertStatus(another.request("GET", "/healthz"), 200)
+            count += 1
+        for connection in waiting:
+            self.assertStatus(connection.read_response("PUT"), 400)
+        return count
+
+    def test_that_are_there_together_leave_others_a_turn(self):
+        # On a busy machine the other one may be slow, but not every time.
+        self.assertGreater(max(self.answers_of_another_meanwhile() for _ in range(self.TRIES)), 7)
