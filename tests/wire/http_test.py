@@ -1,9 +1,11 @@
 """HTTP/1.1 beside the vectors of strictness_test.py: versions, connections, timeouts, refusals."""
 import select
+import socket
+import struct
 import time
 
 from case import JSON, ROOT, TEXT, WireTest
-from http1 import Closed, encode_request
+from http1 import Closed, encode_request, wait_until
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 TARGET_SIZE_MAX = 8192
@@ -148,3 +150,10 @@ class LargeBodies(WireTest):
     def test_that_are_there_together_leave_others_a_turn(self):
         # On a busy machine the other one may be slow, but not every time.
         self.assertGreater(max(self.answers_of_another_meanwhile() for _ in range(self.TRIES)), 7)
+
+    def test_may_be_left_behind_by_their_clients(self):
+        for connection, rest in list(self.uploads()):
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.send(rest)
+            connection.close()
+        wait_until(lambda: self.metric("sluice_connections_open") == 1)
