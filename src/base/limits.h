@@ -51,8 +51,10 @@ enum {
 
     /* Bytes that the kernel takes for a client whose window is full; it would take 4 MiB. */
     SL_UNSENT_SIZE_MAX = 64 * 1024,
-    /* Bytes that one connection reads before others get their turn. */
+    /* Bytes that one connection reads before others get their turn; before it has a body of so many
+     * that it is worth more, so that many small requests do not make a long turn. */
     SL_READ_SIZE_MAX = 256 * 1024,
+    SL_READ_SIZE_FIRST = 16 * 1024,
     /* Milliseconds for which a client that is refused may go on sending, to see the answer then. */
     SL_LINGER_MS = 30 * 1000,
     /* Milliseconds a request may wait for room in a full ring, or at __ds for others. OVERLOADED */

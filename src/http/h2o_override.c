@@ -223,7 +223,9 @@ h2o_iovec_t h2o_url_normalize_path(h2o_mem_pool_t *pool, const char *path, size_
 h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **buffer, size_t size)
 {
     bool goes_on = *buffer == reading.buffer && (*buffer)->size == reading.filled_size;
-    size_t most = goes_on ? reading.left_size : SL_READ_SIZE_MAX;
+    size_t most = (*buffer)->size < SL_READ_SIZE_FIRST ? SL_READ_SIZE_FIRST : SL_READ_SIZE_MAX;
+    if (goes_on)
+        most = reading.left_size;
 
     if (most == 0) {
         reading.buffer = NULL;

@@ -18,7 +18,7 @@
  * Why      h2o has no hook for any of them. Its shared library calls all by name, and the linker
  *          takes the program's own function first.
  * Thread   Any; pure, but for what a thread's buffers took. sl_h2o_override() first.
- * Limits   SL_CHUNK_EXTRA_SIZE_MAX, SL_READ_SIZE_MAX
+ * Limits   SL_CHUNK_EXTRA_SIZE_MAX, SL_READ_SIZE_FIRST, SL_READ_SIZE_MAX
  */
 #ifndef SL_HTTP_H2O_OVERRIDE_H
 #define SL_HTTP_H2O_OVERRIDE_H

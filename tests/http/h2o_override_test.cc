@@ -237,7 +237,9 @@ TEST(H2oOverride, ReadsNoMoreThanItsShareInATurn)
     h2o_buffer_t *buffer, *other;
     h2o_buffer_init(&buffer, &h2o_socket_buffer_prototype);
     h2o_buffer_init(&other, &h2o_socket_buffer_prototype);
-    size_t there = 5 * SL_READ_SIZE_MAX + 1, nothing = 0, exactly = SL_READ_SIZE_MAX;
+    size_t there = SL_READ_SIZE_FIRST + 5 * SL_READ_SIZE_MAX + 1, nothing = 0;
+    size_t exactly = SL_READ_SIZE_FIRST;
+    EXPECT_EQ(ReadATurn(&buffer, &there), SL_READ_SIZE_FIRST) << "it may be many small requests";
     for (unsigned turn = 0; turn < 5; turn++) {
         EXPECT_EQ(ReadATurn(&buffer, &there), SL_READ_SIZE_MAX) << turn;
         if (turn == 2) {
@@ -246,7 +248,12 @@ TEST(H2oOverride, ReadsNoMoreThanItsShareInATurn)
     }
     EXPECT_EQ(ReadATurn(&buffer, &there), 1);
     EXPECT_EQ(ReadATurn(&buffer, &there), 0);
-    EXPECT_EQ(ReadATurn(&other, &exactly), SL_READ_SIZE_MAX);
+    EXPECT_EQ(ReadATurn(&other, &exactly), SL_READ_SIZE_FIRST);
+    other->size = SL_READ_SIZE_FIRST - 1; /* the beginning of the next one is left */
+    size_t more = 2 * SL_READ_SIZE_MAX;
+    EXPECT_EQ(ReadATurn(&other, &more), SL_READ_SIZE_FIRST);
+    other->size = SL_READ_SIZE_FIRST;
+    EXPECT_EQ(ReadATurn(&other, &more), SL_READ_SIZE_MAX);
     EXPECT_GT(h2o_buffer_reserve(&other, 4096).len, 0) << "of no bytes would be the end to h2o";
     h2o_buffer_dispose(&buffer);
     h2o_buffer_dispose(&other);
