@@ -14,6 +14,8 @@ enum {
      * its client takes it, so this is what many slow clients take, each.
      */
     SSE_PAGE_SIZE_BYTES = 64 * 1024,
+    /* Encoded bytes of all members, over all acceptors. */
+    FRAME_BYTES_MAX = 32 * 1024 * 1024,
     /* An SSE response lives shorter by up to one part in so many: not all end at once. */
     LIFETIME_JITTER_PARTS = 10,
 };
@@ -27,6 +29,7 @@ struct sl_live *sl_live_create(struct sl_acceptor *acceptor)
     *live = (struct sl_live){
         .acceptor = acceptor,
         .member_count_max = share > 0 ? share : 1,
+        .frame_bytes_max = FRAME_BYTES_MAX / options->acceptors,
         .chance = sl_random_u64(),
     };
     sl_link_init(&live->members);
@@ -38,6 +41,7 @@ void sl_live_destroy(struct sl_live **live)
 {
     SL_ASSERT(sl_link_is_empty(&(*live)->members));
     sli_groups_destroy(*live);
+    SL_ASSERT((*live)->frame_bytes == 0);
     sl_memory_free(*live);
     *live = NULL;
 }
@@ -100,8 +104,11 @@ void sli_member_read(struct sli_member *member)
         read->id = member->stream_id;
         read->limit = member->rest.page_end;
     }
-    read->page_size_max = member->sse ? SSE_PAGE_SIZE_BYTES : SL_PIECE_SIZE_BYTES;
-    read->piece_size_max = member->sse ? SSE_PAGE_SIZE_BYTES : SL_PIECE_SIZE_BYTES;
+    uint32_t size = SL_PIECE_SIZE_BYTES; /* no frame is made of a long-poll's own read */
+    if (member->sse)
+        size = sli_live_is_scarce(member->live) ? SLI_SCARCE_PAGE_BYTES : SSE_PAGE_SIZE_BYTES;
+    read->page_size_max = size;
+    read->piece_size_max = size;
     sl_exchange_submit(exchange);
 }
 
@@ -177,7 +184,7 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
 
     if (cursor < member->cursor)
         cursor = member->cursor;
-    sli_delivery_init(&delivery, op, &member->rest, cursor);
+    sli_delivery_init(&delivery, op, &member->rest, cursor, &member->live->frame_bytes);
     member->offset = delivery.start;
     bool has_data = sli_delivery_has_data(&delivery);
     bool at_tail = delivery.up_to_date;

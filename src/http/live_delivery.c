@@ -34,7 +34,7 @@ static size_t text_to_keep(const struct sl_read *read)
 }
 
 void sli_delivery_init(struct sli_delivery *delivery, struct sl_operation *op,
-                       const struct sli_rest *before, uint64_t cursor)
+                       const struct sli_rest *before, uint64_t cursor, size_t *held)
 {
     SL_ASSERT(op->kind == SL_OPERATION_READ && op->err == SL_OK);
     const struct sl_read *read = &op->u.read;
@@ -42,6 +42,7 @@ void sli_delivery_init(struct sli_delivery *delivery, struct sl_operation *op,
 
     *delivery = (struct sli_delivery){
         .op = op,
+        .held = held,
         .start = read->start < read->next ? read->start : read->next,
         .next = read->next,
         .cursor = cursor,
@@ -65,10 +66,10 @@ void sli_delivery_deinit(struct sli_delivery *delivery)
     delivery->op = NULL;
 }
 
-static struct sli_frame *frame_create(size_t capacity)
+static struct sli_frame *frame_create(const struct sli_delivery *delivery, size_t capacity)
 {
     struct sli_frame *frame = sl_memory_alloc(sizeof(*frame));
-    *frame = (struct sli_frame){ .references = 1 };
+    *frame = (struct sli_frame){ .held = delivery->held, .references = 1 };
     (void)sl_buffer_reserve(&frame->bytes, capacity);
     return frame;
 }
@@ -89,6 +90,7 @@ void sli_frame_unref(struct sli_frame **frame)
     SL_ASSERT(last->references > 0);
     if (--last->references > 0)
         return;
+    *last->held -= last->bytes.capacity;
     sl_buffer_deinit(&last->bytes);
     sl_memory_free(last);
 }
@@ -113,7 +115,7 @@ struct sli_frame *sli_delivery_event(struct sli_delivery *delivery)
     size_t size = (size_t)left;
     size_t encoded = delivery->encoding == SL_SSE_BASE64 ? 4 * (size / 3 + 1) : size + size / 8;
     struct sli_frame *frame =
-        frame_create(encoded + SL_SSE_DATA_FRAME_MAX + SL_SSE_CONTROL_SIZE_MAX);
+        frame_create(delivery, encoded + SL_SSE_DATA_FRAME_MAX + SL_SSE_CONTROL_SIZE_MAX);
     struct sl_sse_data data = delivery->before.data;
 
     if (delivery->before.page_end == 0)
@@ -126,6 +128,7 @@ struct sli_frame *sli_delivery_event(struct sli_delivery *delivery)
     frame->control_at = frame->bytes.size;
     if (delivery->after.page_end == 0)
         sli_delivery_control(delivery, delivery->cursor, &frame->bytes);
+    *frame->held += frame->bytes.capacity;
     delivery->event = frame;
     return frame;
 }
@@ -138,7 +141,7 @@ struct sli_frame *sli_delivery_body(struct sli_delivery *delivery)
     SL_ASSERT(delivery->before.page_end == 0 && delivery->after.page_end == 0);
     const struct sl_read *read = &delivery->op->u.read;
     uint64_t left = delivery->next - delivery->start;
-    struct sli_frame *frame = frame_create((size_t)left + 1);
+    struct sli_frame *frame = frame_create(delivery, (size_t)left + 1);
     bool json = delivery->encoding == SL_SSE_JSON;
 
     if (json)
@@ -150,6 +153,7 @@ struct sli_frame *sli_delivery_body(struct sli_delivery *delivery)
         frame->bytes.data[frame->bytes.size - 1] = ']';
     }
     frame->control_at = frame->bytes.size;
+    *frame->held += frame->bytes.capacity;
     delivery->body = frame;
     return frame;
 }

@@ -25,6 +25,7 @@ extern "C" {
 /* Encoded bytes that several answers send. */
 struct sli_frame {
     struct sl_buffer bytes; /* owned; not changed once it is shared */
+    size_t *held;           /* borrowed: bytes of all frames of the acceptor */
     size_t control_at;      /* event: where its control event begins; bytes.size: it has none */
     uint32_t references;
 };
@@ -37,6 +38,7 @@ struct sli_rest {
 
 struct sli_delivery {
     struct sl_operation *op;       /* borrowed: of kind READ, with SL_OK */
+    size_t *held;                  /* borrowed: bytes of all frames of the acceptor */
     uint64_t start;                /* [start, next) is given ... */
     uint64_t next;                 /* ... text is not cut inside a character */
     uint64_t cursor;               /* of the control event */
@@ -49,9 +51,9 @@ struct sli_delivery {
     struct sli_frame *body;        /* owned reference; NULL until somebody needs it */
 };
 
-/* `before`: the event that is open at the start of the read. */
+/* `before`: the event that is open at the start of the read. `held` counts what its frames take. */
 void sli_delivery_init(struct sli_delivery *delivery, struct sl_operation *op,
-                       const struct sli_rest *before, uint64_t cursor);
+                       const struct sli_rest *before, uint64_t cursor, size_t *held);
 void sli_delivery_deinit(struct sli_delivery *delivery);
 
 /* There are bytes in it. */

@@ -137,7 +137,7 @@ static void on_group_read(struct sl_completion *completion, struct sl_operation 
     group->err = op->err;
     if (op->err == SL_OK) {
         uint64_t cursor = sl_cursor_next(false, 0, live->acceptor->wall_ms, 0);
-        sli_delivery_init(&group->delivery, op, &group->rest, cursor);
+        sli_delivery_init(&group->delivery, op, &group->rest, cursor, &live->frame_bytes);
         group->next = group->delivery.next;
     }
     sl_link_splice_back(&group->due, &group->waiting);
@@ -196,7 +196,10 @@ static size_t deliver(struct sli_group *group, struct sli_member *member)
     }
     bool fits = at_end || sli_delivery_fits(delivery, member->offset);
     bool part = delivery->before.page_end != 0 || delivery->after.page_end != 0;
-    if (!fits || member->exchange->sending || (part && !member->sse)) {
+    bool scarce = !at_end && sli_live_is_scarce(group->live) && delivery->event == NULL &&
+                  delivery->body == NULL &&
+                  delivery->next - delivery->start > SLI_SCARCE_PAGE_BYTES;
+    if (!fits || scarce || member->exchange->sending || (part && !member->sse)) {
         sli_group_leave(member);
         sli_member_read_on(member);
         return 0;

@@ -23,6 +23,14 @@
 extern "C" {
 #endif
 
+enum {
+    /*
+     * Bytes that a client gets at a time while all of them hold as much as they may. Encoded they
+     * may be six times as many: line ends.
+     */
+    SLI_SCARCE_PAGE_BYTES = 2 * 1024,
+};
+
 struct sl_live {
     struct sl_acceptor *acceptor; /* borrowed: for the life of this */
     struct sl_link members;       /* of struct sli_member: all of them */
@@ -30,6 +38,8 @@ struct sl_live {
     unsigned member_count_max;    /* more are refused */
     struct sl_table groups;       /* of struct sli_group, by stream id */
     struct sl_link busy_groups;   /* of struct sli_group: those with a delivery to work off */
+    size_t frame_bytes;           /* of all frames that clients have to take */
+    size_t frame_bytes_max;       /* above it new ones are small */
     uint64_t chance;              /* state of the random numbers that need not be secret */
 };
 
@@ -60,6 +70,12 @@ struct sli_member {
     enum sli_member_state state;
     bool sse; /* else a long-poll */
 };
+
+/* Slow clients hold as much as they may together: now each gets little at a time. */
+static inline bool sli_live_is_scarce(const struct sl_live *live)
+{
+    return live->frame_bytes >= live->frame_bytes_max;
+}
 
 static inline struct sl_acceptor *sli_member_acceptor(const struct sli_member *member)
 {

@@ -290,3 +290,33 @@ class Pieces(WireTest):
         events = self.events()
         self.assertEqual(events.event().data, b"[" + first + b"," + second + b"]")
         self.assertTrue(events.control()["upToDate"])
+
+
+class SlowClients(WireTest):
+    """Line ends take six times their size as events; many who take nothing hold 32 MiB of them
+    together, and each 32 KiB beside that. Others get what they want in small pieces meanwhile."""
+
+    options = ("--memory", "--shards", 1, "--acceptors", 1)
+    COUNT, SIZE = 600, 512 << 10
+
+    def test_hold_a_bounded_amount_together(self):
+        self.create(TEXT, b"\n" * self.SIZE)
+        before = self.server.memory_bytes()
+        for _ in range(self.COUNT):
+            self.connect(receive_buffer=2048).send(
+                encode_request("GET", self.path + "?offset=-1&live=sse"))
+        wait_until(lambda: self.metric("sluice_live_readers") == self.COUNT)
+        other = self.new_path()
+        self.create(TEXT, path=other)
+        live = self.events(path=other)
+        live.control()
+        events, seen = self.events(), b""
+        while len(seen) < self.SIZE:
+            data, control = events.batch()
+            seen += data
+        self.assertEqual(seen, b"\n" * self.SIZE)
+        self.assertTrue(control["upToDate"])
+        for body in (b"small", b"large" * 100_000):
+            self.append(body, path=other)
+            self.assertEqual(live.data(len(body)), body)
+        self.assertMemoryGrowth(before, (32 << 20) + self.COUNT * (32 << 10))
