@@ -184,6 +184,13 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
 
     if (cursor < member->cursor)
         cursor = member->cursor;
+    if (op->u.read.page_size_max > SLI_SCARCE_PAGE_BYTES && sli_live_is_scarce(member->live) &&
+        op->u.read.next > op->u.read.start + SLI_SCARCE_PAGE_BYTES) {
+        member->offset = op->u.read.start;
+        sl_exchange_put(member->exchange); /* it was not scarce when this was asked for */
+        sli_member_read(member);
+        return;
+    }
     sli_delivery_init(&delivery, op, &member->rest, cursor, &member->live->frame_bytes);
     member->offset = delivery.start;
     bool has_data = sli_delivery_has_data(&delivery);
