@@ -524,18 +524,21 @@ TEST(DurableFull, AStreamThatHasRunOutIsAnsweredForAtOnce)
     sl_engine_close(&engine);
 }
 
-/* One operation for each name, all under way together. */
+/* One operation for each name, many of them under way together. */
 static void RunAll(Session *session, enum sl_operation_kind kind,
                    const std::vector<std::string> &names)
 {
+    constexpr size_t kAtOnce = 1000; /* more might wait so long that they are refused */
     struct sl_session *all = session->get();
-    for (const std::string &name : names) {
-        struct sl_operation *op = sl_session_take(all, kind);
-        (kind == SL_OPERATION_CREATE ? op->u.create.name : op->u.remove.name) = BytesOf(name);
-        sl_session_submit(all, op);
-    }
-    sl_session_flush(all);
-    for (size_t done = 0; done < names.size();) {
+    size_t begun = 0, done = 0;
+    while (done < names.size()) {
+        for (; begun < names.size() && begun - done < kAtOnce; begun++) {
+            struct sl_operation *op = sl_session_take(all, kind);
+            (kind == SL_OPERATION_CREATE ? op->u.create.name : op->u.remove.name) =
+                BytesOf(names[begun]);
+            sl_session_submit(all, op);
+        }
+        sl_session_flush(all);
         struct sl_operation *op = sl_session_poll(all);
         if (op == nullptr)
             continue;
