@@ -389,6 +389,7 @@ static enum sl_exit_code run(struct dump *dump)
         return SL_EXIT_USAGE;
     }
     dump->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
+    sl_media_set_init(&dump->media, NULL);
     if (!dump->segments && !dump->log)
         dump->segments = dump->log = true;
     if (!dump->has_shard && dump->segments && dump->log)

@@ -719,6 +719,7 @@ static void check_segments(struct sl_shard_check *check)
 
 void sl_shard_check_run(struct sl_shard_check *check)
 {
+    sl_media_set_init(&check->media, NULL);
     sl_store_shard_path(check->store, check->index, check->directory);
     check->now = (struct sl_now){ sl_clock_running_ms(), sl_clock_wall_ms() };
     check_segments(check);

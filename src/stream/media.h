@@ -33,7 +33,7 @@ struct sl_media_set {
     struct sl_account *account; /* borrowed; NULL: nobody counts */
 };
 
-/* `account` counts what the content types take, for the set's life. */
+/* `account` counts what the content types take, for the set's life; NULL: nobody counts. */
 void sl_media_set_init(struct sl_media_set *set, struct sl_account *account);
 
 /* One use more of this content type, at most SL_CONTENT_TYPE_SIZE_MAX bytes. */

@@ -135,8 +135,6 @@ TEST_F(Media, HoldsAsManyAsClientsMakeUp)
         Release(media);
 }
 
-using MediaDeathTest = Media;
-
 TEST_F(Media, TakesFromTheBudgetOncePerText)
 {
     sl_account account{};
@@ -154,6 +152,8 @@ TEST_F(Media, TakesFromTheBudgetOncePerText)
     Release(again);
     EXPECT_EQ(sl_account_bytes(&account), 0u);
 }
+
+using MediaDeathTest = Media;
 
 TEST_F(MediaDeathTest, RefusesMoreThanTheMaximum)
 {

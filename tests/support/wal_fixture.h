@@ -157,6 +157,15 @@ class TestLog
         return sl_wal_add(wal_, &record, 1);
     }
 
+    /* The same as a batch of its own, durable on return. */
+    uint64_t WriteHead(const std::string &head)
+    {
+        uint64_t lsn = AddHead(head);
+        sl_wal_commit(wal_);
+        EXPECT_TRUE(WaitDurable(lsn));
+        return lsn;
+    }
+
     /* One record as a batch of its own, durable on return. */
     void Write(const std::string &payload)
     {
