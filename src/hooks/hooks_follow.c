@@ -75,6 +75,9 @@ void sli_hooks_on_head(struct sl_hooks *hooks, struct sl_bytes name, uint64_t id
     struct sl_followed *stream = find_incarnation(hooks, name, id, &is_old);
     if (stream == NULL)
         return;
+    /* Nothing new: each of many that link it asks this, and none may cost as much as all. */
+    if (stream->is_followed && stream->id == id && stream->tail >= tail)
+        return;
     stream->is_followed = true;
     grow(hooks, stream, id, tail);
 }
