@@ -31,12 +31,16 @@ def run(folder, name):
 
 def main(folder, jobs):
     """The command line of a folder's run.py; its name names the tests. Returns whether one failed."""
+    files = sorted(p.stem for p in folder.glob("*_test.py"))
     parser = argparse.ArgumentParser(
         description=f"Runs the {folder.name} tests: run.py [-j N] [FILE or FILE.Class.test ...]")
     parser.add_argument("-j", type=int, default=jobs, help="files at a time")
     parser.add_argument("--binary", help="of sluice, instead of $SLUICE_BINARY or build/sluice")
-    parser.add_argument("names", nargs="*", default=sorted(p.stem for p in folder.glob("*_test.py")))
+    parser.add_argument("names", nargs="*", default=files)
     args = parser.parse_args()
+    for name in args.names:
+        if name.split(".")[0] not in files:
+            parser.error(f"no file '{name}'; there are {' '.join(files)}")
     if args.binary:
         os.environ["SLUICE_BINARY"] = str(pathlib.Path(args.binary).resolve())
 
