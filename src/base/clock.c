@@ -42,6 +42,11 @@ int64_t sl_clock_wall_ms(void)
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+uint64_t sl_clock_processor_ns(void)
+{
+    return ns_of(now(CLOCK_PROCESS_CPUTIME_ID));
+}
+
 void sl_clock_format_wall(int64_t wall_ms, char *out)
 {
     SL_ASSERT(wall_ms >= 0);

@@ -27,6 +27,9 @@ uint64_t sl_clock_monotonic_ns(void);
 /* Since 1970-01-01T00:00:00Z. */
 int64_t sl_clock_wall_ms(void);
 
+/* That the threads of the process have had a processor. */
+uint64_t sl_clock_processor_ns(void);
+
 enum {
     SL_CLOCK_TEXT_SIZE = 25, /* "2026-01-31T23:59:59.999Z" and its NUL */
 };

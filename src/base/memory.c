@@ -1,9 +1,11 @@
 #include "base/memory.h"
 
 #include <malloc.h>
-#include <stdint.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
@@ -85,4 +87,15 @@ void sl_memory_keep_pages(void)
 void sl_memory_give_back(void)
 {
     (void)malloc_trim(0); /* whether there was anything */
+}
+
+uint64_t sl_memory_resident_bytes(void)
+{
+    unsigned long long pages;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    bool is_read = fscanf(file, "%*u %llu", &pages) == 1;
+    fclose(file);
+    return is_read ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }

@@ -10,6 +10,7 @@
 #define SL_BASE_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,9 @@ void sl_memory_keep_pages(void);
  * Any thread.
  */
 void sl_memory_give_back(void);
+
+/* Bytes of memory that the process has; 0: the system does not say. Any thread. */
+uint64_t sl_memory_resident_bytes(void);
 
 #ifdef __cplusplus
 }

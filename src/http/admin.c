@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
+#include "base/memory.h"
 #include "http/reply.h"
 #include "sluice/engine.h"
 
@@ -34,6 +36,17 @@ static void render_gauge(struct sl_buffer *out, const char *name, const char *he
 {
     sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name, name,
                      value);
+}
+
+/* By the names that Prometheus has for every process. */
+static void render_process(struct sl_buffer *out)
+{
+    static const char processor[] = "process_cpu_seconds_total";
+
+    sl_buffer_printf(out, "# HELP %s Processor time of all threads.\n# TYPE %s counter\n%s %.6f\n",
+                     processor, processor, processor, (double)sl_clock_processor_ns() / 1e9);
+    render_gauge(out, "process_resident_memory_bytes", "Memory that the process has.",
+                 sl_memory_resident_bytes());
 }
 
 /* NAME, type, member of status->shard[], help; a row per shard. */
@@ -85,6 +98,8 @@ static void render(const struct sl_acceptor_shared *shared, struct sl_buffer *ou
     struct sl_engine_status status;
 
     sl_engine_status(shared->engine, &status);
+    sl_buffer_append_bytes(out, shared->options->metrics);
+    render_process(out);
     sl_metrics_render(shared->registry, out);
     render_gauge(out, "sluice_streams", "Streams that exist, soft-deleted ones too.",
                  status.streams);

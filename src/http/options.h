@@ -32,6 +32,7 @@ struct sl_http_options {
     unsigned live_readers_max;     /* long-polls and SSE responses, over all acceptors */
     unsigned acceptors;            /* threads */
     struct sl_hooks *hooks;        /* borrowed: subscriptions; NULL: there are none */
+    struct sl_bytes metrics;       /* what /metrics says as long as the process lives */
 };
 
 #ifdef __cplusplus

@@ -234,6 +234,23 @@ static int run_front(struct sl_server_options *options, struct sl_engine *engine
     return SL_EXIT_CLEAN;
 }
 
+/* Metrics that stay as they are now; `out` must outlive the front. */
+static void describe(struct sl_server_options *options, const struct sl_engine *engine,
+                     struct sl_buffer *out)
+{
+    options->engine.shards = sl_engine_shards(engine); /* a directory may have decided it */
+    sl_buffer_append_text(out, "# HELP sluice_build_info Which server this is.\n"
+                               "# TYPE sluice_build_info gauge\n"
+                               "sluice_build_info{version=\"" SL_VERSION "\"} 1\n");
+    sl_buffer_printf(out,
+                     "# HELP process_start_time_seconds When it was started, since 1970.\n"
+                     "# TYPE process_start_time_seconds gauge\n"
+                     "process_start_time_seconds %.3f\n",
+                     (double)sl_clock_wall_ms() / 1e3);
+    sl_server_options_metrics(options, out);
+    options->http.metrics = sl_buffer_bytes(out);
+}
+
 static int run(struct sl_server_options *options, struct sl_engine *engine,
                struct sl_metrics_registry *registry, const sigset_t *signals)
 {
@@ -326,8 +343,12 @@ static int serve(int argument_count, char *const *arguments)
         } else {
             warn_of_small_log(&options, engine);
             sl_engine_status(engine, &status);
-            if (share_descriptors(&options, descriptors, status.shards))
+            if (share_descriptors(&options, descriptors, status.shards)) {
+                struct sl_buffer metrics = { NULL, 0, 0 };
+                describe(&options, engine, &metrics);
                 code = run(&options, engine, registry, &signals);
+                sl_buffer_deinit(&metrics);
+            }
             sl_engine_close(&engine);
             if (code == SL_EXIT_CLEAN)
                 sl_log(SL_LOG_INFO, "server", "stopped", "ms=%" PRIu64,

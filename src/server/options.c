@@ -633,3 +633,17 @@ void sl_server_options_markdown(struct sl_buffer *out)
         sl_buffer_printf(out, " | %s |\n", option->text);
     }
 }
+
+void sl_server_options_metrics(const struct sl_server_options *options, struct sl_buffer *out)
+{
+    sl_buffer_append_text(out, "# HELP sluice_option What the option of this name is.\n"
+                               "# TYPE sluice_option gauge\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *option = &table[i];
+        const void *value = (const char *)options + option->at;
+        if (is_ranged(option))
+            sl_buffer_printf(out, "sluice_option{name=\"%s\"} %" PRIu64 "\n", option->name,
+                             option->type == TYPE_UNSIGNED ? *(const unsigned *)value
+                                                           : *(const uint64_t *)value);
+    }
+}

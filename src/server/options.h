@@ -47,6 +47,8 @@ void sl_server_options_deinit(struct sl_server_options *options);
 /* The table for a terminal, and as Markdown. */
 void sl_server_options_help(struct sl_buffer *out);
 void sl_server_options_markdown(struct sl_buffer *out);
+/* What every option that is a number is, for Prometheus. */
+void sl_server_options_metrics(const struct sl_server_options *options, struct sl_buffer *out);
 
 #ifdef __cplusplus
 }

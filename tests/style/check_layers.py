@@ -61,7 +61,10 @@ CALLS = {
     r"statfs|statvfs|fstatfs|fstatvfs|access|chmod|fchmod|copy_file_range": [
         "journal/vfs_posix.c", "server/control.c"  # the name of its socket
     ],
-    r"fopen|freopen|fdopen": ["server/options.c"],  # reads the file of --config
+    r"fopen|freopen|fdopen": [
+        "server/options.c",  # reads the file of --config
+        "base/memory.c",  # reads what the system says of the process
+    ],
     r"__atomic_\w+|__sync_\w+": [
         "base/block.c", "base/block.h", "base/metrics.c", "base/metrics.h", "bus/port.c", "bus/port.h",
         "bus/inbox.c", "journal/segment.c"],

@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics."""
 import re
+import time
 
 from case import BYTES, TEXT, WireTest, producer
 from http1 import wait_until
@@ -89,6 +90,19 @@ class Metrics(WireTest):
         samples = self.samples()
         for name in ("sluice_shard_appended_lsn", "sluice_shard_durable_lsn"):
             self.assertEqual([key[1] for key in samples if key[0] == name], ['shard="0"', 'shard="1"'])
+
+    def test_say_which_process_and_options(self):
+        before = self.samples()
+        self.assertEqual([value for key, value in before.items() if key[0] == "sluice_build_info"], [1])
+        self.assertLess(abs(time.time() - before["process_start_time_seconds", None]), 600)
+        self.assertGreater(before["process_resident_memory_bytes", None], 1 << 20)
+        self.assertEqual(before["sluice_option", 'name="shards"'], 2)
+        self.assertEqual(before["sluice_option", 'name="streams-max"'], 4000000)
+        self.assertNotIn(("sluice_option", 'name="memory"'), before)
+        for _ in range(50):
+            self.get()
+        self.assertGreater(self.samples()["process_cpu_seconds_total", None],
+                           before["process_cpu_seconds_total", None])
 
     def test_gauges_follow_and_come_back(self):
         """Each thread publishes its gauges at the end of a turn, so they come a little later."""
