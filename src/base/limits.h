@@ -27,6 +27,8 @@ enum {
 
     /* JSON messages in one request: bounds the work of one step. TOO_MANY_MESSAGES */
     SL_MESSAGES_PER_REQUEST_MAX = 262144,
+    /* Names of streams in one request at __ds: they are sorted in one step. INVALID_REQUEST */
+    SL_NAMES_PER_REQUEST_MAX = 65536,
     /* Ancestors of which a fork still has bytes: bounds the walk of a read. FORK_TOO_DEEP */
     SL_FORK_DEPTH_MAX = 256,
     /* Arrays and objects within each other: bounds the parser's stack. INVALID_JSON */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "protocol/json.h"
 #include "protocol/json_value.h"
@@ -18,6 +19,7 @@ enum {
 
 /* What is said to the client. */
 SL_STATIC_ASSERT(SL_NAME_SIZE_MAX == 1024, "pattern, streams, wake_stream");
+SL_STATIC_ASSERT(SL_NAMES_PER_REQUEST_MAX == 65536, "streams");
 SL_STATIC_ASSERT(SL_LEASE_MS_MIN == 1000, "lease_ttl_ms");
 SL_STATIC_ASSERT(SL_LEASE_MS_MAX == 600000, "lease_ttl_ms");
 SL_STATIC_ASSERT(SL_DESCRIPTION_SIZE_MAX == 4096, "description");
@@ -156,7 +158,12 @@ static void read_streams(struct reader *reader)
         refuse(reader, what);
         return;
     }
-    body->streams = sl_memory_alloc(count_elements(array) * sizeof(body->streams[0]));
+    size_t count = count_elements(array);
+    if (count > SL_NAMES_PER_REQUEST_MAX) {
+        refuse(reader, "at most 65,536 streams may be named in one request");
+        return;
+    }
+    body->streams = sl_memory_alloc(count * sizeof(body->streams[0]));
     for (struct sl_bytes rest = sl_json_elements(array); sl_json_next(&rest, &value);)
         body->streams[body->stream_count++] = name_of(reader, decode(reader, value, what), what);
     sort_streams(body);

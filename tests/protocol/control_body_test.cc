@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "protocol/control_body.h"
 
 #include <gtest/gtest.h>
@@ -202,6 +203,19 @@ TEST(ControlBody, SaysHowLongATextMayBe)
         EXPECT_EQ(wrong_with(c.size_max), "nothing") << c.before;
         EXPECT_EQ(wrong_with(c.size_max + 1), c.wrong);
     }
+}
+
+TEST(ControlBody, TakesSoManyNamesAndNotOneMore)
+{
+    auto with = [](size_t count) {
+        std::string names = "\"a\"";
+        for (size_t i = 1; i < count; i++)
+            names += ",\"a\"";
+        return Wrong(sl_control_parse_streams, "{\"streams\":[" + names + "]}");
+    };
+    EXPECT_EQ(with(SL_NAMES_PER_REQUEST_MAX), "nothing");
+    EXPECT_EQ(with(SL_NAMES_PER_REQUEST_MAX + 1),
+              "at most 65,536 streams may be named in one request");
 }
 
 TEST(ControlBody, ReadsAClaim)

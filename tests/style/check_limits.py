@@ -15,6 +15,7 @@ UNITS = {"s": 1000, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 # Name of a row without an option -> the constant that it tells of.
 CONSTANTS = {
     "wait of a request for a busy shard": "SL_OVERLOAD_AGE_MS",
+    "names of streams in a request at `__ds`": "SL_NAMES_PER_REQUEST_MAX",
     "messages in a JSON request": "SL_MESSAGES_PER_REQUEST_MAX",
     "depth of JSON": "SL_JSON_DEPTH_MAX",
     "ancestors of a fork whose bytes it has": "SL_FORK_DEPTH_MAX",
