@@ -199,10 +199,17 @@ static void read_clocks(struct sl_acceptor *acceptor)
     acceptor->wall_ms = (int64_t)acceptor->now_ms + acceptor->wall_offset_ms;
 }
 
+static void begin_turn(struct sl_acceptor *acceptor)
+{
+    acceptor->turn_begun_ns = sl_clock_running_ns();
+    acceptor->large_ns = 0;
+}
+
 void sl_acceptor_wake(struct sl_acceptor *acceptor)
 {
     acceptor->asleep = false;
     read_clocks(acceptor);
+    begin_turn(acceptor);
     sl_session_wake(acceptor->session);
 }
 
@@ -238,6 +245,7 @@ static bool work(struct sl_acceptor *acceptor)
     more = sl_handler_work(acceptor) || more;
     /* Ends of writes that were made outside of the loop: h2o would look at them too late. */
     h2o_timeout__do_post_callback(acceptor->h2o.loop);
+    begin_turn(acceptor);
     return more || done == SL_DRAIN_BATCH_MAX || fired == ALARM_BATCH_MAX;
 }
 
@@ -267,6 +275,7 @@ static void start(struct sl_acceptor *acceptor)
     acceptor->history_id = sl_engine_history_id(shared->engine);
     acceptor->wall_offset_ms = sl_clock_wall_ms() - (int64_t)sl_clock_running_ms();
     read_clocks(acceptor);
+    begin_turn(acceptor);
     sl_timer_wheel_init(&acceptor->wheel, acceptor->now_ms);
     /* h2o's buffers belong to the thread that makes them, so everything of h2o's is made here. */
     h2o_socket_buffer_prototype.allocator.max = H2O_BUFFERS_KEPT_MAX;

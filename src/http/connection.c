@@ -301,8 +301,9 @@ static unsigned upload_bits(const struct sl_connection *connection)
 }
 
 /*
- * Is the body on its way through the engine? Then it is as good as gone. Not so one that is kept
- * because the client does not take the answer, or that came with a request that has no use for it.
+ * Is the body on its way through the engine, or will it be soon? Then it is as good as gone. Not so
+ * one that is kept because the client does not take the answer, or that came with a request that
+ * has no use for it.
  */
 static bool is_body_needed(const struct sl_connection *connection)
 {

@@ -1,5 +1,6 @@
 #include "http/handler.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "http/admin.h"
 #include "http/catch_up.h"
@@ -23,9 +24,8 @@ SL_STATIC_ASSERT((int)SL_HEADERS_MAX == H2O_MAX_HEADERS, "h2o refuses more itsel
     "stream-fork-offset, stream-fork-sub-offset"
 
 enum {
-    /* A body of so much takes a ms to be looked at: who comes with more at once waits for others. */
-    TURN_BODY_BYTES_MAX = 256 * 1024,
     LARGE_BODY_BYTES = 64 * 1024,
+    LARGE_NS_MIN = 1000 * 1000, /* in a turn they take as long as all the rest, and so much more */
 };
 
 /* A request target, taken apart; borrowed from the request. */
@@ -209,6 +209,27 @@ static enum sl_err read_target(h2o_req_t *req, bool has_host, struct target *tar
 
 /* ---- large bodies ---- */
 
+/*
+ * What waits takes from the budget of uploads, and others are cut for it: so these take as much of
+ * a turn as what reads them.
+ */
+static bool has_time_for_large(const struct sl_acceptor *acceptor)
+{
+    uint64_t turn_ns = sl_clock_running_ns() - acceptor->turn_begun_ns;
+
+    return acceptor->large_ns < LARGE_NS_MIN + turn_ns / 2;
+}
+
+static void answer_large(struct sl_exchange *exchange, enum sl_method method,
+                         const struct target *target, enum sl_err err)
+{
+    struct sl_acceptor *acceptor = exchange->acceptor;
+    uint64_t begun_ns = sl_clock_running_ns();
+
+    answer(exchange, method, target, err);
+    acceptor->large_ns += sl_clock_running_ns() - begun_ns;
+}
+
 static void leave_large(struct sl_exchange *exchange)
 {
     sl_link_remove(&exchange->link);
@@ -223,9 +244,8 @@ static void wait_for_turn(struct sl_exchange *exchange)
 bool sl_handler_work(struct sl_acceptor *acceptor)
 {
     struct sl_link *link;
-    size_t bytes = 0;
 
-    while (bytes < TURN_BODY_BYTES_MAX &&
+    while (has_time_for_large(acceptor) &&
            (link = sl_link_first(&acceptor->large_requests)) != NULL) {
         struct sl_exchange *exchange = SL_OBJECT(link, struct sl_exchange, link);
         const h2o_iovec_t method = exchange->req->method;
@@ -236,8 +256,7 @@ bool sl_handler_work(struct sl_acceptor *acceptor)
 
         sl_link_remove(link);
         exchange->on_gone = NULL;
-        bytes += exchange->body.size;
-        answer(exchange, sl_method_parse(sl_bytes(method.base, method.len)), &target, err);
+        answer_large(exchange, sl_method_parse(sl_bytes(method.base, method.len)), &target, err);
     }
     return !sl_link_is_empty(&acceptor->large_requests);
 }
@@ -275,10 +294,13 @@ int sl_handler_on_request(h2o_handler_t *handler, h2o_req_t *req)
         sl_reply_problem(exchange, SL_ERR_PAYLOAD_TOO_LARGE);
     } else if (method == SL_METHOD_OPTIONS) {
         answer_options(exchange);
-    } else if (exchange->body.size >= LARGE_BODY_BYTES) {
-        wait_for_turn(exchange);
-    } else {
+    } else if (exchange->body.size < LARGE_BODY_BYTES) {
         answer(exchange, method, &target, err);
+    } else if (sl_link_is_empty(&exchange->acceptor->large_requests) &&
+               has_time_for_large(exchange->acceptor)) {
+        answer_large(exchange, method, &target, err);
+    } else {
+        wait_for_turn(exchange);
     }
     return 0;
 }
