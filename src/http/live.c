@@ -1,5 +1,6 @@
 #include "http/live.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -14,8 +15,12 @@ enum {
      * its client takes it, so this is what many slow clients take, each.
      */
     SSE_PAGE_SIZE_BYTES = 64 * 1024,
-    /* Encoded bytes of all members, over all acceptors. */
+    /* Encoded bytes of all members, over all acceptors: then each gets little at a time. */
     FRAME_BYTES_MAX = 32 * 1024 * 1024,
+    /* A client that takes its bytes only after so long is a slow one. */
+    LATE_MS = 100,
+    /* A turn's share of what members have read by themselves; one at least. */
+    TURN_NS_MAX = 1000 * 1000,
     /* An SSE response lives shorter by up to one part in so many: not all end at once. */
     LIFETIME_JITTER_PARTS = 10,
 };
@@ -34,6 +39,7 @@ struct sl_live *sl_live_create(struct sl_acceptor *acceptor)
     };
     sl_link_init(&live->members);
     sl_link_init(&live->busy_groups);
+    sl_link_init(&live->busy_members);
     return live;
 }
 
@@ -68,6 +74,7 @@ void sli_member_free(struct sli_member *member)
     member->exchange->on_gone = NULL;
     sli_group_leave(member);
     sl_timer_clear(&member->alarm.timer);
+    sl_link_remove(&member->in_group); /* of the busy ones */
     sl_link_remove(&member->in_live);
     SL_ASSERT(live->member_count > 0);
     live->member_count--;
@@ -106,7 +113,7 @@ void sli_member_read(struct sli_member *member)
     }
     uint32_t size = SL_PIECE_SIZE_BYTES; /* no frame is made of a long-poll's own read */
     if (member->sse)
-        size = sli_live_is_scarce(member->live) ? SLI_SCARCE_PAGE_BYTES : SSE_PAGE_SIZE_BYTES;
+        size = sli_member_is_scarce(member) ? SLI_SCARCE_PAGE_BYTES : SSE_PAGE_SIZE_BYTES;
     read->page_size_max = size;
     read->piece_size_max = size;
     sl_exchange_submit(exchange);
@@ -184,7 +191,7 @@ static void sse_on_read(struct sli_member *member, struct sl_operation *op)
 
     if (cursor < member->cursor)
         cursor = member->cursor;
-    if (op->u.read.page_size_max > SLI_SCARCE_PAGE_BYTES && sli_live_is_scarce(member->live) &&
+    if (op->u.read.page_size_max > SLI_SCARCE_PAGE_BYTES && sli_member_is_scarce(member) &&
         op->u.read.next > op->u.read.start + SLI_SCARCE_PAGE_BYTES) {
         member->offset = op->u.read.start;
         sl_exchange_put(member->exchange); /* it was not scarce when this was asked for */
@@ -250,10 +257,12 @@ static void on_read_done(struct sl_completion *completion, struct sl_operation *
     enum sl_err err = op->err;
     if (err == SL_OK && member->state == SLI_MEMBER_READING) {
         member->stream_id = op->stream.id;
-        if (member->sse)
+        if (!member->sse)
+            long_poll_on_read(member, op);
+        else if (op->u.read.next == op->u.read.start)
             sse_on_read(member, op);
         else
-            long_poll_on_read(member, op);
+            sl_link_append(&member->live->busy_members, &member->in_group);
         return;
     }
     sl_exchange_put(exchange);
@@ -265,6 +274,10 @@ static void on_read_done(struct sl_completion *completion, struct sl_operation *
 
 void sli_member_on_sent(struct sli_member *member)
 {
+    if (member->sent_size > 0)
+        member->is_late = member->live->acceptor->now_ms >= member->sent_ms + LATE_MS;
+    member->taken += member->sent_size;
+    member->sent_size = 0;
     sli_frame_unref(&member->frame);
     sl_buffer_deinit(&member->control);
 }
@@ -333,13 +346,31 @@ void sl_live_gone(struct sl_live *live, struct sl_exchange *exchange)
     struct sli_member *member = exchange->driver;
     SL_ASSERT(member->live == live);
     sli_group_leave(member);
+    sl_link_remove(&member->in_group); /* of the busy ones */
     sl_timer_clear(&member->alarm.timer);
     member->state = SLI_MEMBER_ENDING;
 }
 
+/* False: there is more. */
+static bool work_off_reads(struct sl_live *live)
+{
+    struct sl_link *link = sl_link_first(&live->busy_members);
+    if (link == NULL)
+        return true;
+    uint64_t end_ns = sl_clock_running_ns() + TURN_NS_MAX;
+    do {
+        struct sli_member *member = SL_OBJECT(link, struct sli_member, in_group);
+        sl_link_remove(link);
+        sse_on_read(member, member->exchange->op);
+        link = sl_link_first(&live->busy_members);
+    } while (link != NULL && sl_clock_running_ns() < end_ns);
+    return link == NULL;
+}
+
 bool sl_live_work(struct sl_live *live)
 {
-    return sli_groups_work(live);
+    bool groups_done = sli_groups_work(live);
+    return work_off_reads(live) && groups_done;
 }
 
 void sl_live_drain(struct sl_live *live)

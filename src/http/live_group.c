@@ -196,7 +196,7 @@ static size_t deliver(struct sli_group *group, struct sli_member *member)
     }
     bool fits = at_end || sli_delivery_fits(delivery, member->offset);
     bool part = delivery->before.page_end != 0 || delivery->after.page_end != 0;
-    bool scarce = !at_end && sli_live_is_scarce(group->live) && delivery->event == NULL &&
+    bool scarce = !at_end && sli_member_is_scarce(member) && delivery->event == NULL &&
                   delivery->body == NULL &&
                   delivery->next - delivery->start > SLI_SCARCE_PAGE_BYTES;
     if (!fits || scarce || member->exchange->sending || (part && !member->sse)) {

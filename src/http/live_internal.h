@@ -6,7 +6,7 @@
  *          comes meanwhile stays in the log.
  * Thread   The acceptor's.
  *
- * States   READING  its own read is under way             sli_member_read
+ * States   READING  its own read is under way, or busy    sli_member_read
  *          WAITING  in its group, at the tail             sli_group_join
  *          BEHIND   SSE, sending: reads on when its client has taken that
  *          ENDING   answered; or SSE, sending: ends when its client has taken that
@@ -25,10 +25,11 @@ extern "C" {
 
 enum {
     /*
-     * Bytes that a client gets at a time while all of them hold as much as they may. Encoded they
-     * may be six times as many: line ends.
+     * Bytes that a client gets at a time while all of them hold as much as they should. Encoded
+     * they may be six times as many: line ends.
      */
     SLI_SCARCE_PAGE_BYTES = 2 * 1024,
+    SLI_QUICK_BYTES_MIN = 256 * 1024, /* taken: somebody reads */
 };
 
 struct sl_live {
@@ -38,8 +39,9 @@ struct sl_live {
     unsigned member_count_max;    /* more are refused */
     struct sl_table groups;       /* of struct sli_group, by stream id */
     struct sl_link busy_groups;   /* of struct sli_group: those with a delivery to work off */
+    struct sl_link busy_members;  /* of struct sli_member: SSE, what they have read is to be sent */
     size_t frame_bytes;           /* of all frames that clients have to take */
-    size_t frame_bytes_max;       /* above it new ones are small */
+    size_t frame_bytes_max;       /* above it new ones are small; above half for slow clients */
     uint64_t chance;              /* state of the random numbers that need not be secret */
 };
 
@@ -57,24 +59,33 @@ struct sli_member {
     struct sl_live *live;         /* borrowed */
     struct sli_group *group;      /* borrowed: while WAITING, else NULL */
     struct sl_link in_live;       /* of live->members */
-    struct sl_link in_group;      /* of group->waiting or group->due */
+    struct sl_link in_group;      /* of group->waiting or group->due; or of live->busy_members */
     struct sl_alarm alarm;        /* long-poll: the timeout; SSE: heartbeat or end of life */
     uint64_t offset;              /* everything before it was given */
     uint64_t stream_id;           /* of the incarnation; 0: not known yet */
     uint64_t cursor;              /* the last one given, or the first one to be given */
     uint64_t end_ms;              /* running clock: long-poll timeout, SSE end of life */
     uint64_t sent_ms;             /* running clock: when the last bytes were handed out */
+    size_t sent_size;             /* SSE: of those */
+    uint64_t taken;               /* SSE: bytes that the client, or its kernel, has taken so far */
     struct sli_rest rest;         /* SSE: the event that is open */
     struct sli_frame *frame;      /* owned reference: what is being sent */
     struct sl_buffer control;     /* owned: what is being sent */
     enum sli_member_state state;
-    bool sse; /* else a long-poll */
+    bool sse;     /* else a long-poll */
+    bool is_late; /* SSE: the last bytes were not taken for a while */
 };
 
-/* Slow clients hold as much as they may together: now each gets little at a time. */
-static inline bool sli_live_is_scarce(const struct sl_live *live)
+/*
+ * Clients hold as much as they should together: now it gets little at a time. Who takes what it
+ * gets must not suffer from those who do not, as long as that can be; from a client that takes
+ * nothing its kernel and ours do take some.
+ */
+static inline bool sli_member_is_scarce(const struct sli_member *member)
 {
-    return live->frame_bytes >= live->frame_bytes_max;
+    const struct sl_live *live = member->live;
+    bool is_quick = member->taken >= SLI_QUICK_BYTES_MIN && !member->is_late;
+    return live->frame_bytes >= live->frame_bytes_max / (is_quick ? 1 : 2);
 }
 
 static inline struct sl_acceptor *sli_member_acceptor(const struct sli_member *member)

@@ -16,6 +16,7 @@ static void send_bytes(struct sli_member *member, const struct sl_bytes *pieces,
         return;
     }
     member->sent_ms = sli_member_acceptor(member)->now_ms;
+    member->sent_size = size;
     if (by_h2o)
         sl_reply_send(member->exchange, pieces, count, final);
     else if (sl_reply_send_at_once(member->exchange, pieces, count))

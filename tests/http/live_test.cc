@@ -157,6 +157,27 @@ TEST_F(Live, AFanOutLeavesRoomForOtherWork)
     EXPECT_GE(turns, 3);
 }
 
+// Each page of line ends takes more than a tenth of a turn's ms to become six times as many bytes.
+TEST_F(Live, PagesOfManyReadersLeaveRoomForOtherWork)
+{
+    make_stream("s");
+    append("s", std::string(65536, '\n'));
+    std::vector<Client *> clients;
+    for (int i = 0; i < 100; i++)
+        clients.push_back(sse("s", "-1"));
+    gone(clients[99]);
+    turn();
+    size_t given = 0;
+    for (Client *client : clients)
+        given += client->sends;
+    EXPECT_GE(given, 1u);
+    EXPECT_LT(given, 99u);
+    gone(clients[98]);
+    settle();
+    for (int i = 0; i < 98; i++)
+        EXPECT_EQ(clients[i]->sends, 1u) << i;
+}
+
 TEST_F(Live, AReaderThatDoesNotTakeGetsNothingMoreAndReadsOnLater)
 {
     make_stream("s");
