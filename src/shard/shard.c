@@ -30,6 +30,7 @@ struct sl_shard *sl_shard_create(const struct sl_shard_setup *setup)
     sl_link_init(&shard->next_turn);
     sl_link_init(&shard->parked);
     sl_link_init(&shard->dirty);
+    sl_link_init(&shard->flush.dead_look);
     sl_link_init(&shard->backup.pins);
     sl_link_init(&shard->flush.todo);
     sl_link_init(&shard->flush.captured);

@@ -19,7 +19,9 @@ enum {
     FREED_BYTES_MIN = 1024 * 1024, /* less is not worth a segment of tombstones */
     MERGE_PAUSE_MS = 1000,         /* between two looks for something to compact */
     DEAD_LOOK_MS = 1000,           /* between two looks for what is dead in a log without room */
+    DEAD_LOOK_STREAMS_MAX = 4096,  /* in a ms */
     DEAD_SHARE = 4,                /* a flush of no more than this part of it gives the log back */
+    STATE_BYTES = 64,              /* what a flush needs for a stream beside its name and data */
 };
 
 static void wake(void *context)
@@ -150,21 +152,35 @@ static bool is_removed(const struct sl_table *table, uint64_t id)
 
 /*
  * Is most of a log that finds no space for more of streams that are gone? A flush, which needs
- * space for the rest only, gives that back.
+ * space for the rest only, gives that back. Looks at a part of the streams, and goes on there when
+ * it is asked again.
  */
 static bool is_log_dead(struct sl_shard *shard, uint64_t log_bytes) SL_RUNS_ON(sl_role_shard)
 {
-    if (!shard->disk_full || log_bytes < FREED_BYTES_MIN ||
-        shard->now.running_ms < shard->flush.dead_look_ms)
+    struct sli_flush *flush = &shard->flush;
+    uint64_t live_max = log_bytes / DEAD_SHARE;
+    if (!shard->disk_full || log_bytes < FREED_BYTES_MIN)
         return false;
-    shard->flush.dead_look_ms = shard->now.running_ms + DEAD_LOOK_MS;
-    uint64_t live = 0;
-    for (struct sl_link *link = shard->dirty.next;
-         link != &shard->dirty && live <= log_bytes / DEAD_SHARE; link = link->next) {
-        const struct sl_log *log = &SL_OBJECT(link, struct sl_stream, dirty)->log;
-        live += sl_log_end(log) - log->hot;
+    if (!sl_link_is_linked(&flush->dead_look)) {
+        if (shard->now.running_ms < flush->dead_look_ms)
+            return false;
+        flush->dead_look_ms = shard->now.running_ms + DEAD_LOOK_MS;
+        flush->dead_look_bytes = 0;
+        sl_link_prepend(&shard->dirty, &flush->dead_look);
     }
-    return live <= log_bytes / DEAD_SHARE;
+    struct sl_link *link = flush->dead_look.next;
+    sl_link_remove(&flush->dead_look);
+    for (unsigned i = 0; link != &shard->dirty && flush->dead_look_bytes <= live_max; i++) {
+        if (i == DEAD_LOOK_STREAMS_MAX) {
+            sl_link_append(link, &flush->dead_look); /* before this one */
+            return false;
+        }
+        const struct sl_stream *stream = SL_OBJECT(link, struct sl_stream, dirty);
+        flush->dead_look_bytes +=
+            STATE_BYTES + stream->name_size + sl_log_end(&stream->log) - stream->log.hot;
+        link = link->next;
+    }
+    return flush->dead_look_bytes <= live_max;
 }
 
 static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -201,6 +217,7 @@ static void begin_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     flush->hot_bytes = flush->freed_bytes = 0;
     flush->lsn_max = 0;
     flush->current = NULL;
+    sl_link_remove(&flush->dead_look);
     sl_link_splice_back(&flush->todo, &shard->dirty);
 }
 
@@ -325,39 +342,38 @@ static void log_failure(const struct sl_shard *shard, const char *event, enum sl
                sl_err_code(err), RETRY_MS);
 }
 
-/* The few are put to the many: at most as many as were removed since. */
-static void take_removed_back(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
-{
-    struct sl_table few = shard->flush.removed, *many = &shard->removed;
-    uint64_t cursor = 0;
-    if (few.count > many->count) {
-        few = shard->removed;
-        shard->removed = shard->flush.removed;
-    }
-    shard->flush.removed = few;
-    (void)take_removed(&shard->flush.removed, many, SIZE_MAX, &cursor);
-}
-
 static void flush_failed(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
     log_failure(shard, "flush_failed", sl_flush_error(flush->flush));
-    take_removed_back(shard);
-    sl_link_splice_back(&flush->captured, &flush->todo);
-    for (struct sl_link *link; (link = sl_link_first(&flush->captured)) != NULL;) {
-        sl_link_remove(link);
-        sl_link_append(&shard->dirty, link);
-        SL_OBJECT(link, struct sl_stream, dirty)->is_dirty = true;
-    }
+    sl_link_splice_back(&shard->dirty, &flush->todo); /* these are still dirty */
     if (flush->batch != NULL)
         sl_segment_batch_destroy(&flush->batch);
     if (shard->backup.flushing)
         sli_shard_end_backup(shard, sl_flush_error(flush->flush));
     sl_flush_destroy(&flush->flush);
     flush->current = NULL;
-    flush->step = SLI_FLUSH_NONE;
-    flush->hot_bytes = shard->setup.hot_max_bytes; /* soon again */
-    flush->not_before_ms = shard->now.running_ms + RETRY_MS;
+    flush->step = SLI_FLUSH_UNDO;
+    flush->removed_cursor = 0;
+}
+
+/* After the last slice there may be another flush, soon. */
+static void undo(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    struct sli_flush *flush = &shard->flush;
+    for (unsigned i = 0; i < SLICE_STREAMS_MAX; i++) {
+        struct sl_link *link = sl_link_first(&flush->captured);
+        if (link == NULL) {
+            if (take_removed(&flush->removed, &shard->removed, SLICE_STREAMS_MAX,
+                             &flush->removed_cursor))
+                return;
+            flush->step = SLI_FLUSH_NONE;
+            flush->hot_bytes = shard->setup.hot_max_bytes;
+            flush->not_before_ms = shard->now.running_ms + RETRY_MS;
+            return;
+        }
+        sli_shard_mark_dirty(shard, SL_OBJECT(link, struct sl_stream, dirty));
+    }
 }
 
 static void flush_done(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -464,6 +480,9 @@ static bool step_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
         return true;
     case SLI_FLUSH_INSTALL:
         return install(shard);
+    case SLI_FLUSH_UNDO:
+        undo(shard);
+        return true;
     }
     return false;
 }
@@ -621,7 +640,7 @@ bool sli_shard_stop_flush(struct sl_shard *shard)
     }
     if (flush->step != SLI_FLUSH_NONE)
         step_flush(shard);
-    while (flush->step == SLI_FLUSH_INSTALL)
+    while (flush->step == SLI_FLUSH_INSTALL || flush->step == SLI_FLUSH_UNDO)
         step_flush(shard);
     if (merge->compaction != NULL) {
         if (!merge->installing)

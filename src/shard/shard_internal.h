@@ -57,16 +57,17 @@ enum sli_flush_step {
     SLI_FLUSH_CAPTURE, /* streams are copied into batches, as fast as the worker writes them */
     SLI_FLUSH_WRITE,   /* the worker makes the segment durable */
     SLI_FLUSH_INSTALL, /* streams let go of what the segment has */
+    SLI_FLUSH_UNDO,    /* it has failed: what was captured is dirty again */
 };
 
 /*
  * A stream that changes is linked into `dirty`; a flush takes the whole list, copies each stream,
  * and keeps it in `captured` until the segment is there. A change on the way moves a captured
- * stream to `dirty` again.
+ * stream to `dirty` again, and a flush that has failed moves all of them.
  */
 struct sli_flush {
     enum sli_flush_step step;
-    struct sl_flush *flush;         /* owned; not NULL unless NONE */
+    struct sl_flush *flush;         /* owned; NULL: NONE, UNDO */
     struct sl_wal_mark mark;        /* the log is read from there once the flush is done */
     struct sl_link todo;            /* streams to be copied */
     struct sl_link captured;        /* streams that were */
@@ -77,7 +78,7 @@ struct sli_flush {
     struct sl_buffer state;         /* of current */
     uint64_t lsn_max;               /* of all that was copied */
     struct sl_table removed;        /* of struct sli_removed: whose tombstones are in it */
-    uint64_t removed_cursor;        /* of the walk that copies, and of the one that forgets them */
+    uint64_t removed_cursor;        /* of the walk that copies, forgets or gives them back */
     struct sl_segment_batch *batch; /* owned: being filled, or being installed */
     size_t batch_next;              /* entry to be installed */
     struct sl_buffer parts;         /* struct sl_cold of the stream being installed */
@@ -86,7 +87,9 @@ struct sli_flush {
     uint64_t freed_bytes;           /* in segments, of streams that were removed since then */
     struct sl_wal_mark installed;   /* what the manifest says: the log is kept from there on */
     uint64_t not_before_ms;         /* after a failure */
-    uint64_t dead_look_ms;          /* the next one for what is dead in the log */
+    struct sl_link dead_look;       /* in `dirty`: a look at the log has come to here */
+    uint64_t dead_look_ms;          /* when the next one may begin */
+    uint64_t dead_look_bytes;       /* that it has found alive so far */
     uint64_t looked_ms; /* when was looked whether there is something to flush: once a ms */
 };
 
