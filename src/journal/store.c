@@ -342,6 +342,51 @@ static enum sl_err check_shards(const struct sl_store *store, const struct conte
     return SL_OK;
 }
 
+struct access {
+    const struct sl_store *store;
+    const char *directory;       /* borrowed: of a shard */
+    bool read_only;              /* nothing is to be written */
+    int error;                   /* the first that is a matter of permission, or 0 */
+    char path[SL_PATH_SIZE_MAX]; /* of what that was */
+};
+
+/* The log's files are used again; all others are only read, and removed. */
+static void on_file(void *context, const char *name)
+{
+    struct access *access = context;
+    const struct sl_vfs *vfs = access->store->vfs;
+    bool is_log = memcmp(name, "wal-", 4) == 0;
+    struct sl_file *file;
+    if (access->error != 0 || !sl_path_join(access->path, access->directory, name))
+        return;
+    int error =
+        vfs->open(vfs, access->path, is_log && !access->read_only ? SL_VFS_WRITE : 0, &file);
+    if (error == 0)
+        vfs->close(file);
+    if (error == EACCES || error == EPERM)
+        access->error = error;
+}
+
+/* Files that somebody else has made, root for instance, are no failure of the disk. */
+static enum sl_err check_access(const struct sl_store *store, bool read_only)
+{
+    char directory[SL_PATH_SIZE_MAX];
+    struct access access = { .store = store, .directory = directory, .read_only = read_only };
+    for (unsigned i = 0; i < store->shards && access.error == 0; i++) {
+        sl_store_shard_path(store, i, directory);
+        int error = store->vfs->list(store->vfs, directory, on_file, &access);
+        if (error == EACCES || error == EPERM) {
+            access.error = error;
+            memcpy(access.path, directory, sizeof(directory));
+        }
+    }
+    if (access.error == 0)
+        return SL_OK;
+    return refuse(access.path, SL_ERR_DATA_DIRECTORY, access.error, "it may not be used",
+                  "run this as the user that owns the directory, or give that user all of it: "
+                  "chown -R USER DIRECTORY");
+}
+
 static int make_directory(const struct sl_store *store, const char *name)
 {
     char path[SL_PATH_SIZE_MAX];
@@ -435,6 +480,8 @@ static enum sl_err load(const struct sl_store_setup *setup, struct sl_store *sto
     sl_memory_free(bytes);
     if (err == SL_OK)
         err = check_shards(store, contents);
+    if (err == SL_OK)
+        err = check_access(store, setup->backup || setup->read_only);
     if (err != SL_OK)
         return err;
     if (setup->shards != 0 && setup->shards != store->shards)

@@ -360,8 +360,8 @@ static int end_attempt(struct sl_wal_files *files, uint64_t number, struct sl_fi
 {
     sl_mutex_lock(files->mutex);
     if (error != 0 && error != AT_SIZE_MAX && files->blocked == 0)
-        sl_log(SL_LOG_WARN, "journal", "wal_file_not_made", "directory=%s errno=%d",
-               files->directory, error);
+        sl_log(SL_LOG_WARN, "journal", "wal_file_not_made", "directory=%s reason=\"%s\"",
+               files->directory, strerror(error));
     files->blocked = error;
     files->space_is_low = error == ENOSPC;
     if (error == 0) {
@@ -631,11 +631,14 @@ enum sl_err sl_wal_files_open(const struct sl_wal_files_setup *setup, uint64_t p
     sl_mutex_unlock(opened->mutex);
     if (error != 0) {
         sl_log(SL_LOG_ERROR, "journal", "wal_files_not_ready",
-               "directory=%s errno=%d needed_bytes=%" PRIu64 " reason=\"no log file can be %s\"",
-               opened->directory, error, (1 + SPARES_WANTED) * opened->setup.file_size,
+               "directory=%s file_bytes=%" PRIu64 " needed_bytes=%" PRIu64
+               " reason=\"no log file can be made or opened: %s\" todo=\"%s\"",
+               opened->directory, opened->setup.file_size,
+               (1 + SPARES_WANTED) * opened->setup.file_size, strerror(error),
                sli_disk_err(error) == SL_ERR_DISK_FULL
-                   ? "made, and none has room: free as much for each shard, which takes two"
-                   : "made or opened");
+                   ? "free needed_bytes for each shard, or, if nothing was ever stored in it, "
+                     "remove the data directory: --wal-file-bytes counts when it is made"
+                   : "check the disk, and who may use the directory");
         sl_wal_files_close(&opened);
         return sli_disk_err(error);
     }

@@ -254,6 +254,22 @@ TEST_F(StoreTest, WhoWritesOpensNothingThatCannotBeWritten)
     EXPECT_EQ(OpenAgain().err, SL_ERR_DATA_DIRECTORY);
 }
 
+TEST_F(StoreTest, FilesOfAnotherUserAreNoFailureOfTheDisk)
+{
+    Make();
+    for (bool read_only : { false, true }) {
+        for (uint64_t shard : { 0, 1 }) {
+            Store store(vfs_);
+            store.setup().must_exist = store.setup().read_only = read_only;
+            sim_.FailNth(DiskCall::kOpen, 3 + shard, EACCES); /* after LOCK and SLUICE */
+            Answer answer = store.Open();
+            EXPECT_EQ(answer.err, SL_ERR_DATA_DIRECTORY);
+            std::string path = "path=/srv/data/shard-0" + std::to_string(shard) + "/MANIFEST ";
+            EXPECT_NE(answer.log.find(path), std::string::npos) << answer.log;
+        }
+    }
+}
+
 TEST_F(StoreTest, OpensThroughEverySpellingOfThePath)
 {
     Make();
