@@ -27,7 +27,7 @@ enum {
     IDENTITY_BYTES = 72,           /* of one copy; its checksum is the last field */
     COPY_AT = SL_DISK_BLOCK_BYTES, /* where the second copy is */
     IDENTITY_FILE_BYTES = 2 * SL_DISK_BLOCK_BYTES,
-    PATH_TEXT_SIZE = 400, /* bytes of a path in a log line with its NUL */
+    PATH_TEXT_SIZE = 400, /* bytes of a path in a log line, or of what to do, with its NUL */
     NAMES_SIZE = 128,     /* bytes of the longest "/lost+found/shard-NN.x.N" */
     NAME_SIZE = 256,      /* bytes of a file's name with its NUL */
     COPY_STEP_BYTES = 256 * 1024,
@@ -484,10 +484,12 @@ static enum sl_err load(const struct sl_store_setup *setup, struct sl_store *sto
         err = check_access(store, setup->backup || setup->read_only);
     if (err != SL_OK)
         return err;
-    if (setup->shards != 0 && setup->shards != store->shards)
+    if (setup->shards != 0 && setup->shards != store->shards) {
+        char todo[PATH_TEXT_SIZE];
+        snprintf(todo, sizeof(todo), "leave out the number of shards, or give %u", store->shards);
         return refuse(store->path, SL_ERR_DATA_SHARDS, 0,
-                      "the data directory was made for another number of shards",
-                      "leave out the number of shards, or give the stored one");
+                      "the data directory was made for another number of shards", todo);
+    }
     if (setup->backup || setup->read_only)
         return SL_OK;
     /* Whoever made it may have been killed before its name was durable. */

@@ -1,6 +1,8 @@
 #include "server/backup.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,9 +17,11 @@ static const char backup_usage[] =
     "\n"
     "Writes a backup of everything that was acknowledged when the command began, and perhaps of "
     "more. A\n"
-    "server that runs on DATA_DIR does it meanwhile, on its own file system: DESTINATION is a path "
-    "there.\n"
-    "If none runs, the command opens the directory itself, as a start would.\n"
+    "server that runs on DATA_DIR does it meanwhile, on its own file system and as its own user: "
+    "DESTINATION\n"
+    "is a path there. If none runs, the command opens the directory itself, as a start would: run "
+    "it as the\n"
+    "user that runs the server, who else cannot use what it makes.\n"
     "\n"
     "DESTINATION does not exist, or is an empty directory. On the file system of DATA_DIR the "
     "backup's files\n"
@@ -86,6 +90,23 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
     sl_buffer_append_text(out, path);
     sl_buffer_append(out, "", 1);
     return strchr((const char *)out->data, '\n') == NULL && out->size <= SL_PATH_SIZE_MAX;
+}
+
+/* What would be a backup of itself, and in the way of the server. */
+static bool is_inside(const char *path, const char *data_directory)
+{
+    char parent[SL_PATH_SIZE_MAX], outer[PATH_MAX], inner[PATH_MAX];
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    while (size > 1 && path[size - 1] != '/')
+        size--;
+    memcpy(parent, path, size);
+    parent[size] = '\0';
+    if (realpath(data_directory, outer) == NULL || realpath(parent, inner) == NULL)
+        return false; /* others say what is wrong with it */
+    size = strlen(outer);
+    return strncmp(inner, outer, size) == 0 && (inner[size] == '/' || inner[size] == '\0');
 }
 
 static void explain_full_disk(void)
@@ -162,10 +183,14 @@ int sl_backup_main(int argument_count, char *const *arguments)
     if (!make_absolute(words[1], &destination)) {
         sl_tool_complain("%s: not a usable path", words[1]);
         code = SL_EXIT_USAGE;
+    } else if (is_inside((const char *)destination.data, words[0])) {
+        sl_tool_complain("%s: it is inside of the data directory: name a place outside of it",
+                         words[1]);
+        code = SL_EXIT_USAGE;
     } else {
         const char *path = (const char *)destination.data;
         sl_buffer_printf(&request, "backup %s\n", path);
-        code = sl_control_ask(words[0], sl_buffer_bytes(&request), &answer)
+        code = sl_control_ask(words[0], sl_buffer_bytes(&request), &answer) == 0
                    ? judge_answer((const char *)answer.data, path)
                    : backup_alone(words[0], path);
         if (code == SL_EXIT_CLEAN && !no_check)

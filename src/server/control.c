@@ -248,36 +248,39 @@ void sl_control_stop(struct sl_control **control)
 
 /* ---- who asks ---- */
 
-static int connect_to(const char *data_directory)
+/* Returns an errno value. */
+static int connect_to(const char *data_directory, int *connection)
 {
     struct sockaddr_un address;
     int directory = open_directory(data_directory);
     if (directory < 0)
-        return -1;
+        return errno;
     address_of(directory, &address);
-    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection >= 0 &&
-        connect(connection, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        close(connection);
-        connection = -1;
+    *connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error = *connection < 0 ? errno : 0;
+    if (error == 0 &&
+        connect(*connection, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        error = errno == ENOENT ? ECONNREFUSED : errno; /* ENOENT: there is no such directory */
+        close(*connection);
     }
     close(directory);
-    return connection;
+    return error;
 }
 
-bool sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer)
+int sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer)
 {
     char line[LINE_SIZE_MAX];
-    int connection = connect_to(data_directory);
+    int connection = -1;
+    int error = connect_to(data_directory, &connection);
     sl_buffer_clear(answer);
-    if (connection < 0)
-        return false;
+    if (error != 0)
+        return error;
     bool sent = send(connection, request.data, request.size, MSG_NOSIGNAL) == (ssize_t)request.size;
     if (sent && read_line(connection, line))
         sl_buffer_append_text(answer, line);
     sl_buffer_append(answer, "", 1);
     close(connection);
-    return true;
+    return 0;
 }
 
 void sl_control_complain(const char *subject, const char *answer)

@@ -34,10 +34,10 @@ struct sl_control *sl_control_start(struct sl_engine *engine, struct sl_hooks *h
 void sl_control_stop(struct sl_control **control);
 
 /*
- * The other side. False: no server answers there. Else *answer is its line and a NUL; the line is
- * empty if it died meanwhile.
+ * The other side. 0: *answer is the server's line and a NUL; the line is empty if it died meanwhile.
+ * Else an errno value; ECONNREFUSED: no server answers there.
  */
-bool sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer);
+int sl_control_ask(const char *data_directory, struct sl_bytes request, struct sl_buffer *answer);
 /* Says what is wrong with `subject` after an answer that is not "ok". */
 void sl_control_complain(const char *subject, const char *answer);
 

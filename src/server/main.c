@@ -226,7 +226,9 @@ static int run_front(struct sl_server_options *options, struct sl_engine *engine
     sl_front_drain(front);
     sl_hooks_drain(options->http.hooks, options->http.drain_timeout_ms);
     sl_front_destroy(&front);
-    if (sl_clock_running_ms() - first_signal_ms >= options->http.drain_timeout_ms)
+    /* With 0 everything was to be cut. */
+    if (options->http.drain_timeout_ms > 0 &&
+        sl_clock_running_ms() - first_signal_ms >= options->http.drain_timeout_ms)
         sl_log(SL_LOG_WARN, "server", "drain_timed_out",
                "reason=\"what was not answered by then was cut\" "
                "todo=\"raise --drain-timeout-ms if that was too early\"");
@@ -317,6 +319,8 @@ static int serve(int argument_count, char *const *arguments)
     for (int i = 0; i < argument_count; i++)
         if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0)
             return print(serve_usage, sl_server_options_help);
+    /* Who reads the log may go during recovery. */
+    signal(SIGPIPE, SIG_IGN);
     /* From here on a signal waits until there is something to drain. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -1,5 +1,6 @@
 #include "server/rotation.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "hooks/keys.h"
@@ -54,8 +55,13 @@ int sl_rotate_keys_main(int argument_count, char *const *arguments)
     const struct sl_tool_arguments wanted = { usage, NULL, 0, &path, 1 };
     if (!sl_tool_parse(&wanted, argument_count, arguments, &code))
         return (int)code;
-    if (sl_control_ask(path, sl_bytes_of("rotate-keys\n"), &answer)) {
+    int error = sl_control_ask(path, sl_bytes_of("rotate-keys\n"), &answer);
+    if (error == 0) {
         code = judge((const char *)answer.data, path);
+    } else if (error != ECONNREFUSED) {
+        sl_tool_complain("%s: its server cannot be asked: %s%s", path, strerror(error),
+                         error == EACCES ? ": run this as the user that runs it" : "");
+        code = SL_EXIT_USAGE;
     } else {
         sl_tool_complain("%s: no server answers at control.sock in it: start one with sluice serve "
                          "--data-dir %s, then run this again",

@@ -256,6 +256,14 @@ class Refusals(ToolTest):
         server.stop()
         self.assertFalse(nowhere.parent.exists())
 
+    def test_the_destination_is_outside_of_what_it_is_made_of(self):
+        for inside in (self.sample / "backup", self.sample / "shard-00" / "backup/",
+                       self.sample / ".." / self.sample.name / "backup"):
+            self.sluice("backup", self.sample, inside, expected=1)
+            self.assertIn("it is inside of the data directory", self.errors)
+            self.assertFalse(inside.exists())
+        self.sluice("backup", self.sample, f"{self.sample}-backup")
+
     def test_a_server_does_not_start_on_a_backup(self):
         self.sluice("backup", self.sample, self.backup)
         with self.assertRaisesRegex(AssertionError, "sluice restore"):

@@ -109,9 +109,10 @@ class Rotation(KeysTest):
         server.stop()
 
     def test_needs_a_server(self):
-        for directory in (self.sample, self.place / "nothing"):
-            self.sluice("rotate-keys", directory, expected=1)
-            self.assertIn(f"start one with sluice serve --data-dir {directory}", self.errors)
+        self.sluice("rotate-keys", self.sample, expected=1)
+        self.assertIn(f"start one with sluice serve --data-dir {self.sample}", self.errors)
+        self.sluice("rotate-keys", self.place / "nothing", expected=1)
+        self.assertIn("nothing: its server cannot be asked: No such file or directory", self.errors)
         self.assertFalse((self.place / "nothing").exists())
         self.sluice("rotate-keys", expected=1)
 
