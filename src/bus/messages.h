@@ -110,13 +110,13 @@ struct sl_message {
     } session SL_OWNED_BY(sl_role_session);
 
     struct {
-        struct sl_link link;      /* in the gate, waiting at a stream, or for room in a ring */
+        struct sl_link link;      /* in the gate, at a stream, or waiting for room: ring, log */
         uint64_t gate_lsn;        /* the answer may leave when this is durable */
         struct sl_stream *stream; /* borrowed; counted in its `unsettled` while in the gate */
         uint64_t tail;            /* durable tail of the stream from then on */
         uint64_t parked_ms;       /* since when it waits for room in the log */
         bool closed;
-        bool again;     /* not an answer: handle the request again when the gate opens */
+        bool again;     /* not an answer: handle the request again when it leaves there */
         bool cancelled; /* while `again`: the caller of a waiting read wants it back */
         bool waiting;   /* in the stream's list of waiting reads */
     } shard SL_OWNED_BY(sl_role_shard);

@@ -157,9 +157,9 @@ static bool work(struct sl_hooks *hooks)
     struct sl_operation *op;
     unsigned done = 0;
     read_clocks(hooks);
-    hooks->compared = 0;
+    hooks->turn_work = 0;
     sli_hooks_refuse_late(hooks);
-    while (done < SL_DRAIN_BATCH_MAX && hooks->compared < SLI_TURN_COMPARISONS_MAX &&
+    while (done < SL_DRAIN_BATCH_MAX && hooks->turn_work < SLI_TURN_WORK_MAX &&
            (op = sl_session_poll(hooks->session)) != NULL) {
         struct sli_completion *completion = op->context;
         completion->on_done(hooks, completion, op);
@@ -176,7 +176,7 @@ static bool work(struct sl_hooks *hooks)
     settle_all(hooks);
     publish(hooks);
     return done == SL_DRAIN_BATCH_MAX || fired == TIMER_BATCH_MAX ||
-           hooks->compared >= SLI_TURN_COMPARISONS_MAX || !sl_link_is_empty(&hooks->received);
+           hooks->turn_work >= SLI_TURN_WORK_MAX || !sl_link_is_empty(&hooks->received);
 }
 
 static unsigned sleep_ms(struct sl_hooks *hooks)

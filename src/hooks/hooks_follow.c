@@ -126,7 +126,7 @@ static bool on_changed(struct sl_hooks *hooks, const struct sl_changed *changed)
         return false;
     }
     if (!is_own(changed->name) && (stream == NULL || stream->matched_epoch != hooks->epoch)) {
-        hooks->compared += sl_registry_match(&hooks->registry, changed->name, on_match, &match);
+        hooks->turn_work += sl_registry_match(&hooks->registry, changed->name, on_match, &match);
         stream = sl_registry_find_stream(&hooks->registry, changed->name);
     }
     if (stream == NULL)
@@ -150,7 +150,7 @@ void sli_hooks_on_found(struct sl_hooks *hooks, const struct sl_changed *found)
 static void take_change(struct sl_hooks *hooks, struct sli_feed *feed,
                         const struct sl_changed *changed)
 {
-    hooks->compared++;
+    hooks->turn_work++;
     if (!on_changed(hooks, changed))
         return;
     struct verdict verdict = { changed->id, hooks->epoch, (uint16_t)changed->name.size };
@@ -181,7 +181,7 @@ void sli_hooks_take_changes(struct sl_hooks *hooks)
             sl_link_remove(&intake->link);
             intake->on_taken(hooks, intake->feed, op);
         }
-        if (hooks->compared >= SLI_TURN_COMPARISONS_MAX)
+        if (hooks->turn_work >= SLI_TURN_WORK_MAX)
             return;
     }
 }

@@ -31,7 +31,7 @@ enum {
     SLI_RECORD_SIZE_MAX = 64 * 1024,
     /* Names and patterns compared with each other in one turn, requests taken, links printed and
      * acks applied: more wait for the next one. */
-    SLI_TURN_COMPARISONS_MAX = 1000,
+    SLI_TURN_WORK_MAX = 1000,
 };
 
 /* In `context` of every operation: who is told when it is done, and puts it back. */
@@ -142,7 +142,7 @@ struct sl_hooks {
     uint32_t epoch; /* of the patterns; 0: nobody follows */
     struct sli_feed feeds[SL_SHARDS_MAX];
     struct sl_link intakes; /* of struct sli_intake: the first one is being taken */
-    size_t compared;        /* in this turn: what SLI_TURN_COMPARISONS_MAX bounds */
+    size_t turn_work;       /* in this turn: what SLI_TURN_WORK_MAX bounds */
     struct sli_scan *scan;  /* owned: see hooks_load.c; NULL: it has ended */
     struct {
         size_t under_way;    /* shards that are being asked */

@@ -106,7 +106,7 @@ static void on_listed(struct sl_hooks *hooks, struct sli_completion *completion,
     job->is_listing = list->next_cursor != 0;
     if (op->err != SL_OK)
         job->err = op->err;
-    hooks->compared += list->name_count;
+    hooks->turn_work += list->name_count;
     for (uint32_t i = 0; i < list->name_count && job->err == SL_OK; i++) {
         struct sl_bytes name = list->names[i];
         if (sli_hook_may_link(job->hook, name) &&

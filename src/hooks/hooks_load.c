@@ -17,7 +17,7 @@ enum {
     HEADS_MAX = 1024, /* streams asked for at the same time */
     WAIT_MS = 1000,   /* between looks whether an answer has come */
     /* Of names with patterns before anybody is served; the worst take 20 us each. */
-    LOAD_COMPARISONS_MAX = 50000,
+    LOAD_WORK_MAX = 50000,
 };
 
 /* Names, one behind the other. */
@@ -377,7 +377,7 @@ static void on_sighted(struct sl_hooks *hooks, struct sli_completion *completion
 static void look_at(struct sl_hooks *hooks, struct sli_scan *scan, struct sl_bytes name)
 {
     struct candidate candidate = { sl_registry_find_stream(&hooks->registry, name), name, false };
-    hooks->compared += 1 + sl_registry_match(&hooks->registry, name, on_candidate, &candidate);
+    hooks->turn_work += 1 + sl_registry_match(&hooks->registry, name, on_candidate, &candidate);
     if (!candidate.is_wanted)
         return;
     struct sighting *sighting = &scan->sightings[scan->next];
@@ -431,7 +431,7 @@ bool sli_hooks_scan(struct sl_hooks *hooks)
     bool may_go_on = true;
     for (; scan->next < count && may_go_on; scan->next++) {
         look_at(hooks, scan, list->names[scan->next]);
-        may_go_on = hooks->compared < SLI_TURN_COMPARISONS_MAX;
+        may_go_on = hooks->turn_work < SLI_TURN_WORK_MAX;
     }
     bool is_done = scan->next == count;
     if (is_done && scan->under_way == 0)
@@ -446,7 +446,7 @@ static void begin_scan(struct sl_hooks *hooks)
         return;
     hooks->scan = sl_memory_zalloc(sizeof(*hooks->scan));
     ask_for_page(hooks, hooks->scan, 0);
-    while (hooks->scan != NULL && hooks->compared < LOAD_COMPARISONS_MAX)
+    while (hooks->scan != NULL && hooks->turn_work < LOAD_WORK_MAX)
         if (!sli_hooks_scan(hooks) && hooks->scan != NULL)
             await(hooks);
 }

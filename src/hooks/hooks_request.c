@@ -81,7 +81,7 @@ static void answer_view(struct sl_hooks *hooks, struct sli_hook *hook,
     struct sl_hooks_address address = { request->root, sl_keys_id(hooks->keys) };
     if (!reserve_text(hooks, hook, request))
         return;
-    hooks->compared += hook->subscription.cursor_count;
+    hooks->turn_work += hook->subscription.cursor_count;
     sl_subscription_append_view(&hook->subscription, &address, &request->text);
     sli_hooks_answer_durable(hooks, hook, request);
 }
@@ -298,7 +298,7 @@ static const char *apply_acks(struct sl_hooks *hooks, struct sli_hook *hook,
                               const struct sl_control_body *body, const struct sl_ack **refused)
 {
     const char *wrong;
-    hooks->compared += body->ack_count;
+    hooks->turn_work += body->ack_count;
     for (size_t i = 0; i < body->ack_count; i++) {
         *refused = &body->acks[i];
         if (find_acked(hooks, hook, *refused, &wrong) == NULL)

@@ -23,9 +23,9 @@ void sli_hooks_handle_received(struct sl_hooks *hooks)
     struct sl_link *link = sl_link_first(&hooks->received);
     while (link != NULL) {
         sl_link_remove(link);
-        hooks->compared++;
+        hooks->turn_work++;
         sli_hooks_handle(hooks, SL_OBJECT(link, struct sl_hooks_request, link));
-        link = hooks->compared < SLI_TURN_COMPARISONS_MAX ? sl_link_first(&hooks->received) : NULL;
+        link = hooks->turn_work < SLI_TURN_WORK_MAX ? sl_link_first(&hooks->received) : NULL;
     }
 }
 

@@ -115,18 +115,18 @@ struct sl_shard {
     uint64_t durable_lsn;
     uint64_t removed_lsn; /* of the last removal: "no such stream" waits for it */
     uint64_t waiting_reads;
-    uint64_t ids;              /* made so far */
-    struct sl_table names;     /* of struct sl_stream, by name */
-    struct sl_table by_id;     /* of struct sl_stream, the same ones */
-    struct sl_link gate;       /* messages by gate_lsn */
-    struct sl_link unpins;     /* struct sli_unpin to be taken */
-    struct sl_link unpins_out; /* the same, by gate_lsn: to be sent */
-    struct sl_link to_wake;    /* streams whose waiting reads have something to read */
-    struct sl_link next_turn;  /* messages to be handled again */
-    struct sl_link parked;   /* messages with changes that wait for room in the log, oldest first */
-    struct sl_link dirty;    /* streams that changed since they were last flushed */
-    struct sl_inbox cold_in; /* cold reads that are done */
-    struct sl_wal *wal;      /* owned, or NULL: in memory */
+    uint64_t ids;               /* made so far */
+    struct sl_table names;      /* of struct sl_stream, by name */
+    struct sl_table by_id;      /* of struct sl_stream, the same ones */
+    struct sl_link gate;        /* messages by gate_lsn */
+    struct sl_link unpins;      /* struct sli_unpin to be taken */
+    struct sl_link unpins_out;  /* the same, by gate_lsn: to be sent */
+    struct sl_link to_wake;     /* streams whose waiting reads have something to read */
+    struct sl_link next_turn;   /* messages to be handled again */
+    struct sl_link parked;      /* messages that wait for room in the log, oldest first */
+    struct sl_link dirty;       /* streams that changed since they were last flushed */
+    struct sl_inbox cold_in;    /* cold reads that are done */
+    struct sl_wal *wal;         /* owned, or NULL: in memory */
     struct sl_catalog *catalog; /* owned, or NULL: in memory */
     bool failed;                /* the log has failed */
     bool disk_full;             /* data is refused in this turn */

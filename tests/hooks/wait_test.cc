@@ -50,7 +50,7 @@ class HooksWait : public HooksTest
         asked->request.came_ms = hooks_->now.running_ms + into_turn_ms;
         sl_link_init(&asked->request.link);
         sli_hooks_receive(hooks_, &asked->request);
-        hooks_->compared = 0;
+        hooks_->turn_work = 0;
         sli_hooks_handle_received(hooks_);
     }
 
@@ -69,7 +69,7 @@ class HooksWait : public HooksTest
                 auto *completion = static_cast<struct sli_completion *>(op->context);
                 completion->on_done(hooks_, completion, op);
             }
-            hooks_->compared = 0;
+            hooks_->turn_work = 0;
             sli_hooks_take_changes(hooks_);
             return is_so();
         });
@@ -98,7 +98,7 @@ TEST_F(HooksWait, AClaimIsRefusedWhenTheTimeIsOver)
 TEST_F(HooksWait, MoreThanATurnTakesWaitForTheNextOneOrUntilTheirTimeIsOver)
 {
     std::deque<Asked> asked;
-    for (int i = 0; i < SLI_TURN_COMPARISONS_MAX / 2 + 2; i++) { /* each counts, and its one link */
+    for (int i = 0; i < SLI_TURN_WORK_MAX / 2 + 2; i++) { /* each counts, and its one link */
         asked.emplace_back(SL_HOOKS_GET, "a");
         asked.back().request.came_ms = begin_ms_;
         sl_link_init(&asked.back().request.link);
@@ -106,13 +106,13 @@ TEST_F(HooksWait, MoreThanATurnTakesWaitForTheNextOneOrUntilTheirTimeIsOver)
     }
     Asked &last = asked.back(), &second_to_last = asked[asked.size() - 2];
     auto turn = [&] {
-        hooks_->compared = 0;
+        hooks_->turn_work = 0;
         sli_hooks_handle_received(hooks_);
     };
     turn();
     EXPECT_TRUE(asked[asked.size() - 3].IsAnswered());
     EXPECT_FALSE(second_to_last.IsAnswered());
-    hooks_->compared = SLI_TURN_COMPARISONS_MAX; /* with other work */
+    hooks_->turn_work = SLI_TURN_WORK_MAX; /* with other work */
     sli_hooks_handle_received(hooks_);
     EXPECT_TRUE(second_to_last.IsAnswered());
     EXPECT_FALSE(last.IsAnswered());
