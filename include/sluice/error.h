@@ -75,9 +75,8 @@ extern "C" {
     X(DATA_KIND, "a backup is no data directory, and a data directory is no backup")               \
     X(DESTINATION_IN_USE,                                                                          \
       "the destination is there and not empty; with a file INCOMPLETE in it, it may be removed")   \
-    X(DESTINATION_UNUSABLE, "the destination cannot be made or used; its parent has to be there, " \
-                            "and the user that runs "                                              \
-                            "the server has to be allowed to write to it")                         \
+    X(DESTINATION_UNUSABLE, "the destination cannot be made or used: its parent has to be there, " \
+                            "and writable for the user that runs the server")                      \
     X(DATA_VOLATILE, "the data directory is on a file system that forgets everything")             \
     X(OVERLOADED, "the server is busy")                                                            \
     X(SHUTTING_DOWN, "the server is shutting down")                                                \

@@ -355,7 +355,7 @@ static void on_file(void *context, const char *name)
 {
     struct access *access = context;
     const struct sl_vfs *vfs = access->store->vfs;
-    bool is_log = memcmp(name, "wal-", 4) == 0;
+    bool is_log = strncmp(name, "wal-", 4) == 0;
     struct sl_file *file;
     if (access->error != 0 || !sl_path_join(access->path, access->directory, name))
         return;
