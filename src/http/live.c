@@ -169,7 +169,7 @@ static void on_alarm(struct sl_alarm *alarm)
     struct sl_acceptor *acceptor = member->live->acceptor;
     SL_ASSERT(member->state != SLI_MEMBER_ENDING);
     if (acceptor->now_ms >= member->end_ms) {
-        if (member->sse && sli_member_is_over(member))
+        if (member->sse && member->state != SLI_MEMBER_READING && sli_member_is_over(member))
             sli_sse_end(member);
         else if (!member->sse && member->state == SLI_MEMBER_WAITING)
             sli_long_poll_answer_nothing(member, false);

@@ -1,5 +1,7 @@
 #include "http/live_fixture.h"
 
+#include "http/live_internal.h"
+
 #include <random>
 
 namespace
@@ -176,6 +178,26 @@ TEST_F(Live, PagesOfManyReadersLeaveRoomForOtherWork)
     settle();
     for (int i = 0; i < 98; i++)
         EXPECT_EQ(clients[i]->sends, 1u) << i;
+}
+
+TEST_F(Live, TheEndOfLifeWaitsForAPageThatIsToBeSent)
+{
+    make_stream("s");
+    append("s", std::string(20 * 65536, '\n'));
+    std::vector<Client *> clients;
+    for (int i = 0; i < 100; i++)
+        clients.push_back(sse("s", "-1"));
+    auto have_begun = [&] {
+        return std::all_of(clients.begin(), clients.end(), [](Client *c) { return c->sends > 0; });
+    };
+    while (!have_begun())
+        turn();
+    EXPECT_FALSE(sl_link_is_empty(&live->busy_members));
+    acceptor.now_ms += 60000;
+    sl_timer_wheel_advance(&acceptor.wheel, acceptor.now_ms, 1000000, fire, nullptr);
+    settle();
+    for (Client *client : clients)
+        EXPECT_TRUE(client->final);
 }
 
 TEST_F(Live, AReaderThatDoesNotTakeGetsNothingMoreAndReadsOnLater)
