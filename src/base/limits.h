@@ -51,6 +51,9 @@ enum {
     /* Bytes of a page that are in one operation: bounds what a slow client keeps referenced. */
     SL_PIECE_SIZE_BYTES = 256 * 1024,
 
+    /* Appends of which one of those has bytes: bounds the walk of a read. The next one goes on. */
+    SL_EXTENTS_PER_PIECE_MAX = 4096,
+
     /* Bytes that the kernel takes for a client whose window is full; it would take 4 MiB. */
     SL_UNSENT_SIZE_MAX = 64 * 1024,
     /* Bytes that one connection reads before others get their turn; before it has a body of so many

@@ -373,6 +373,9 @@ static void collect(const struct sl_log *log, struct sl_log_read *read, uint32_t
 {
     uint32_t room = SL_READ_SLICES_MAX - pieces->count, runs = 0;
     const uint8_t *end = NULL;
+    uint32_t behind = first + SL_EXTENTS_PER_PIECE_MAX;
+    if (behind < log->count && sli_log_extent(log, behind)->start < read->next)
+        read->next = sli_log_extent(log, behind)->start;
     for (uint32_t i = first; i < log->count && sli_log_extent(log, i)->start < read->next; i++) {
         struct span span = span_of(sli_log_extent(log, i), read->start, read->next);
         runs += span.data != end;

@@ -536,6 +536,24 @@ TEST(LogRead, RunsBeyondTheRoomThatIsLeftAreCopied)
     }
 }
 
+TEST(LogRead, APieceHasBytesOfSoManyAppendsAndNotOfMore)
+{
+    const uint32_t most = SL_EXTENTS_PER_PIECE_MAX;
+    Model model(0);
+    for (uint32_t i = 0; i < 2 * most + 1; i++)
+        model.Append(Content("0123456789"), i % 1000 == 0);
+    for (uint64_t start : { 0u, 5u, 10 * most, 10 * (most + 1), 20 * most }) {
+        sl_pieces pieces = SomePieces(0, &model.account_);
+        Read read = Plain(model, start);
+        read.page_size = read.piece_size = 1 << 20;
+        ASSERT_EQ(sl_log_read(&model.log_, &read, &model.account_, &pieces), SL_OK);
+        EXPECT_EQ(read.next, std::min<uint64_t>(start / 10 * 10 + 10 * most, model.End()));
+        EXPECT_EQ(read.page_end, model.End());
+        EXPECT_EQ(TextOf(pieces), model.Bytes(start, read.next));
+        sl_pieces_clear(&pieces);
+    }
+}
+
 TEST(LogRead, WhatLiesSideBySideIsOneSlice)
 {
     Model model(0);
