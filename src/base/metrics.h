@@ -56,6 +56,8 @@ extern "C" {
     X(OVERLOAD_REFUSALS, counter, "sluice_refusals_total", "reason=\"overload\"",                  \
       "Requests that were refused to protect the server.")                                         \
     X(SUBSCRIPTIONS, gauge, "sluice_subscriptions", "", "Subscriptions.")                          \
+    X(SUBSCRIPTIONS_DAMAGED, gauge, "sluice_subscriptions_damaged", "",                            \
+      "Subscriptions that the start has left out because what was stored of them is damaged.")     \
     X(SUBSCRIPTIONS_PENDING, gauge, "sluice_subscriptions_pending", "",                            \
       "Subscriptions with bytes that were not acknowledged.")                                      \
     X(SUBSCRIPTION_LAG, gauge, "sluice_subscription_lag_milliseconds", "",                         \

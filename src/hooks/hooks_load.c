@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "hooks/hooks_internal.h"
+#include "protocol/json.h"
 #include "protocol/json_value.h"
 #include "protocol/number.h"
 
@@ -115,24 +116,37 @@ static enum sl_err delete (struct sl_hooks *hooks, struct sl_bytes name) {
     return err;
 }
 
+/* Takes the next record. It was on a disk: whatever it is now, what reads it expects JSON. */
+static bool next_record(struct sl_bytes *records, struct sl_bytes *record, bool *is_valid)
+{
+    struct sl_json_split split = { .count = 0 };
+    if (!sl_json_next(records, record))
+        return false;
+    *is_valid = sl_json_is_object(*record) && sl_json_split(*record, &split) == SL_OK &&
+                split.messages.size == record->size + 1 &&
+                memcmp(split.messages.data, record->data, record->size) == 0;
+    sl_json_split_deinit(&split);
+    return true;
+}
+
 /* Makes the subscription that the records say. *complete: they say everything. */
 static enum sl_err make(struct sl_hooks *hooks, struct sl_bytes id, struct sl_bytes records,
                         struct sli_hook **hook, bool *complete)
 {
     struct sl_bytes record;
     struct sli_hook *made = sli_hook_create();
+    bool ok;
     *hook = NULL;
     *complete = false;
-    if (!sl_json_next(&records, &record) ||
+    if (!next_record(&records, &record, &ok) || !ok ||
         !sl_subscription_read_first_record(record, &made->subscription, id)) {
         sl_memory_free(made);
         return SL_ERR_DATA_CORRUPT;
     }
     sli_hooks_add(hooks, made);
-    bool ok = true;
-    while (ok && sl_json_next(&records, &record))
-        ok = sl_subscription_apply_record(record, &hooks->registry, &made->subscription,
-                                          &hooks->now, complete);
+    while (ok && next_record(&records, &record, &ok))
+        ok = ok && sl_subscription_apply_record(record, &hooks->registry, &made->subscription,
+                                                &hooks->now, complete);
     if (!ok || !*complete) {
         sli_hooks_remove(hooks, &made);
         return ok ? SL_OK : SL_ERR_DATA_CORRUPT;
@@ -185,7 +199,11 @@ static bool same_subscription(struct sl_bytes a, struct sl_bytes b)
            sl_bytes_equal(a_id, b_id);
 }
 
-/* The newest stream of each subscription comes last in the order of names. */
+/*
+ * The newest stream of each subscription comes last in the order of names. Without one that is
+ * damaged the subscription is not there; its stream stays until the subscription, made again, has
+ * another one.
+ */
 static enum sl_err load_streams(struct sl_hooks *hooks)
 {
     struct names names = { { NULL, 0, 0 }, { NULL, 0, 0 } };
@@ -202,8 +220,14 @@ static enum sl_err load_streams(struct sl_hooks *hooks)
         err = load_stream(hooks, sorted[i], is_needed, &loaded_now);
         is_loaded = loaded_now || (is_older && is_loaded);
         if (err != SL_OK)
-            sl_log(SL_LOG_ERROR, "hooks", "not_loaded", "code=%s stream=%.*s", sl_err_code(err),
-                   (int)sorted[i].size, (const char *)sorted[i].data);
+            sl_log(SL_LOG_ERROR, "hooks", "not_loaded",
+                   "code=%s stream=%.*s todo=\"if it is damaged, make the subscription again with "
+                   "PUT: until then it wakes nobody\"",
+                   sl_err_code(err), (int)sorted[i].size, (const char *)sorted[i].data);
+        if (err == SL_ERR_DATA_DAMAGED || err == SL_ERR_DATA_CORRUPT) {
+            sl_metrics_add(hooks->metrics, SL_METRIC_SUBSCRIPTIONS_DAMAGED, 1);
+            err = SL_OK;
+        }
     }
     sl_memory_free(sorted);
     names_deinit(&names);

@@ -7,11 +7,10 @@
 /* Where the string ends whose opening quote is at `at`. */
 static size_t skip_string(struct sl_bytes text, size_t at)
 {
-    SL_ASSERT(text.data[at] == '"');
-    for (at++; text.data[at] != '"'; at++)
+    for (at++; at < text.size && text.data[at] != '"'; at++)
         if (text.data[at] == '\\')
             at++;
-    return at + 1;
+    return at < text.size ? at + 1 : text.size;
 }
 
 /* Where the value ends that begins at `at`. */

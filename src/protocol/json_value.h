@@ -21,7 +21,8 @@ extern "C" {
 
 /*
  * Takes the first value off `*rest`, which is a run of values with commas between or behind them:
- * messages as they are stored. False, and *value empty: none is left.
+ * messages as they are stored. False, and *value empty: none is left. Of bytes that were not checked
+ * it takes some off; what they are is to be checked then.
  */
 bool sl_json_next(struct sl_bytes *rest, struct sl_bytes *value);
 

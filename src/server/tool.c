@@ -11,7 +11,7 @@ enum sl_exit_code sl_exit_code_of(enum sl_err err)
 {
     if (err == SL_OK)
         return SL_EXIT_CLEAN;
-    if (err == SL_ERR_DATA_CORRUPT)
+    if (err == SL_ERR_DATA_CORRUPT || err == SL_ERR_DATA_DAMAGED)
         return SL_EXIT_CORRUPT;
     if (err == SL_ERR_DATA_LOCKED)
         return SL_EXIT_LOCKED;
