@@ -194,7 +194,9 @@ static size_t deliver(struct sli_group *group, struct sli_member *member)
         sl_link_append(&group->waiting, &member->in_group);
         return 0;
     }
-    bool fits = at_end || sli_delivery_fits(delivery, member->offset);
+    /* Who stands at its start without its event has not had what comes before it in the event. */
+    bool fits = at_end || (sli_delivery_fits(delivery, member->offset) &&
+                           member->rest.page_end == delivery->before.page_end);
     bool part = delivery->before.page_end != 0 || delivery->after.page_end != 0;
     bool scarce = !at_end && sli_member_is_scarce(member) && delivery->event == NULL &&
                   delivery->body == NULL &&

@@ -42,6 +42,7 @@ struct Stream {
     bool closed = false;
     std::string data;
     std::vector<uint64_t> ends = { 0 }; // of messages
+    uint64_t piece_end = 0;             // no piece goes on behind it
 };
 
 std::map<std::string, Stream> streams;
@@ -108,6 +109,8 @@ bool run(sl_operation *op)
         return false;
     read.page_end = page_end_of(stream, read.start, read);
     read.next = std::min<uint64_t>(read.page_end, read.start + read.piece_size_max);
+    if (read.start < stream.piece_end)
+        read.next = std::min(read.next, stream.piece_end);
     std::string &bytes = results[op] = stream.data.substr(read.start, read.next - read.start);
     read.slice_count = 0;
     size_t half = bytes.size() / 2; // so that there are cuts

@@ -249,6 +249,31 @@ TEST_F(Live, AJsonMessageLargerThanAPieceIsOneEvent)
               std::string::npos);
 }
 
+/* An event of several pieces, cut between two messages, where somebody has just come. */
+TEST_F(Live, NobodyGetsTheRestOfAnEventThatBeganBeforeHim)
+{
+    make_stream("s", "application/json");
+    std::vector<Client *> first;
+    for (int i = 0; i < 1000; i++)
+        first.push_back(sse("s", "-1"));
+    settle();
+    append("s", "0,");
+    turn();
+    append("s", "1,");
+    Client *late = sse("s", "now");
+    turn();
+    uint64_t begin = streams["s"].piece_end = streams["s"].data.size(), next;
+    EXPECT_EQ(late->body, control(begin, at_tail));
+    append("s", "2,");
+    EXPECT_EQ(first.back()->sends, 1u) << "the first delivery is still under way";
+    settle();
+    append("s", "3,");
+    settle();
+    EXPECT_EQ(payload_of(late->body, true, begin, &next), "2,3,");
+    for (Client *client : first)
+        EXPECT_EQ(payload_of(client->body, true, 0, &next), "0,1,2,3,");
+}
+
 TEST_F(Live, NoHeartbeatInsideAnEvent)
 {
     make_stream("s", "application/json");
