@@ -192,9 +192,18 @@ TEST_F(Live, TheEndOfLifeWaitsForAPageThatIsToBeSent)
     };
     while (!have_begun())
         turn();
-    EXPECT_FALSE(sl_link_is_empty(&live->busy_members));
+    auto count_busy = [this] {
+        size_t count = 0;
+        for (sl_link *link = live->busy_members.next; link != &live->busy_members;
+             link = link->next)
+            count++;
+        return count;
+    };
+    size_t busy = count_busy();
+    EXPECT_GT(busy, 0u);
     acceptor.now_ms += 60000;
     sl_timer_wheel_advance(&acceptor.wheel, acceptor.now_ms, 1000000, fire, nullptr);
+    EXPECT_EQ(count_busy(), busy) << "they end when that is sent";
     settle();
     for (Client *client : clients)
         EXPECT_TRUE(client->final);
