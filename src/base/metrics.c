@@ -123,7 +123,8 @@ static void sum_up(struct sl_metrics_registry *registry, struct sl_metrics *sum)
     sl_mutex_unlock(registry->mutex);
 }
 
-static void render_head(struct sl_buffer *out, const char *name, const char *type, const char *help)
+void sl_metrics_render_head(struct sl_buffer *out, const char *name, const char *type,
+                            const char *help)
 {
     sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -137,7 +138,7 @@ void sl_metrics_render(struct sl_metrics_registry *registry, struct sl_buffer *o
         const char *name = descriptions[i].name;
         const char *labels = descriptions[i].labels;
         if (strcmp(name, name_before) != 0)
-            render_head(out, name, descriptions[i].type, descriptions[i].help);
+            sl_metrics_render_head(out, name, descriptions[i].type, descriptions[i].help);
         name_before = name;
         if (labels[0] == '\0')
             sl_buffer_printf(out, "%s %" PRIu64 "\n", name, sum.value[i]);
@@ -146,7 +147,7 @@ void sl_metrics_render(struct sl_metrics_registry *registry, struct sl_buffer *o
     }
 
     static const char requests[] = "sluice_requests_total";
-    render_head(out, requests, "counter", "Requests that were answered.");
+    sl_metrics_render_head(out, requests, "counter", "Requests that were answered.");
     for (size_t i = 0; i < SL_METRIC_OPERATIONS; i++) {
         for (size_t j = 0; j < SL_METRIC_STATUSES; j++) {
             if (sum.requests[i][j] != 0)

@@ -180,6 +180,10 @@ struct sl_metrics *sl_metrics_registry_join(struct sl_metrics_registry *registry
 /* Appends the sums in the text format of Prometheus. Requests that never came have no row. */
 void sl_metrics_render(struct sl_metrics_registry *registry, struct sl_buffer *out);
 
+/* Appends what stands before the values of one name; `type` is counter, gauge or histogram. */
+void sl_metrics_render_head(struct sl_buffer *out, const char *name, const char *type,
+                            const char *help);
+
 /* Counts one request that was answered with `status`. */
 void sl_metrics_request(struct sl_metrics *metrics, enum sl_metric_operation operation, int status);
 

@@ -116,17 +116,15 @@ static enum sl_err delete (struct sl_hooks *hooks, struct sl_bytes name) {
     return err;
 }
 
-/* Takes the next record. It was on a disk: whatever it is now, what reads it expects JSON. */
-static bool next_record(struct sl_bytes *records, struct sl_bytes *record, bool *is_valid)
+/* What reads a record expects JSON, minified, but this was on a disk. */
+static bool is_record(struct sl_bytes record)
 {
     struct sl_json_split split = { .count = 0 };
-    if (!sl_json_next(records, record))
-        return false;
-    *is_valid = sl_json_is_object(*record) && sl_json_split(*record, &split) == SL_OK &&
-                split.messages.size == record->size + 1 &&
-                memcmp(split.messages.data, record->data, record->size) == 0;
+    bool is_valid = sl_json_is_object(record) && sl_json_split(record, &split) == SL_OK &&
+                    split.messages.size == record.size + 1 &&
+                    memcmp(split.messages.data, record.data, record.size) == 0;
     sl_json_split_deinit(&split);
-    return true;
+    return is_valid;
 }
 
 /* Makes the subscription that the records say. *complete: they say everything. */
@@ -135,18 +133,19 @@ static enum sl_err make(struct sl_hooks *hooks, struct sl_bytes id, struct sl_by
 {
     struct sl_bytes record;
     struct sli_hook *made = sli_hook_create();
-    bool ok;
     *hook = NULL;
     *complete = false;
-    if (!next_record(&records, &record, &ok) || !ok ||
+    if (!sl_json_next(&records, &record) || !is_record(record) ||
         !sl_subscription_read_first_record(record, &made->subscription, id)) {
         sl_memory_free(made);
         return SL_ERR_DATA_CORRUPT;
     }
     sli_hooks_add(hooks, made);
-    while (ok && next_record(&records, &record, &ok))
-        ok = ok && sl_subscription_apply_record(record, &hooks->registry, &made->subscription,
-                                                &hooks->now, complete);
+    bool ok = true;
+    while (ok && sl_json_next(&records, &record))
+        ok = is_record(record) &&
+             sl_subscription_apply_record(record, &hooks->registry, &made->subscription,
+                                          &hooks->now, complete);
     if (!ok || !*complete) {
         sli_hooks_remove(hooks, &made);
         return ok ? SL_OK : SL_ERR_DATA_CORRUPT;
@@ -200,9 +199,9 @@ static bool same_subscription(struct sl_bytes a, struct sl_bytes b)
 }
 
 /*
- * The newest stream of each subscription comes last in the order of names. Without one that is
- * damaged the subscription is not there; its stream stays until the subscription, made again, has
- * another one.
+ * The newest stream of each subscription comes last in the order of names. If it is damaged, the
+ * subscription is not there, unless an older one is complete; it stays until the subscription, made
+ * again, has another one.
  */
 static enum sl_err load_streams(struct sl_hooks *hooks)
 {

@@ -97,7 +97,7 @@ struct sl_acceptor {
     uint64_t growth_seen;           /* sl_h2o_growth() then */
     unsigned sending;               /* exchanges whose client has bytes to take */
     uint64_t drain_deadline_ms;     /* running clock: then everything is cut */
-    uint64_t turn_begun_ns;         /* running clock: what h2o reads, and after it work() */
+    uint64_t turn_begun_ns;         /* running clock; h2o reads, then comes work() */
     uint64_t large_ns;              /* of this turn: what requests with large bodies took */
     struct sl_link large_requests;  /* of struct sl_exchange: nobody has looked at their bodies */
     struct sl_link spare_exchanges; /* owned: of struct sl_exchange, to be used again */

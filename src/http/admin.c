@@ -34,8 +34,8 @@ static void answer_text(struct sl_exchange *exchange, int status, const char *te
 /* What the engine tells of itself; everything else is counted where it happens. */
 static void render_gauge(struct sl_buffer *out, const char *name, const char *help, uint64_t value)
 {
-    sl_buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name, name,
-                     value);
+    sl_metrics_render_head(out, name, "gauge", help);
+    sl_buffer_printf(out, "%s %" PRIu64 "\n", name, value);
 }
 
 /* By the names that Prometheus has for every process. */
@@ -43,8 +43,8 @@ static void render_process(struct sl_buffer *out)
 {
     static const char processor[] = "process_cpu_seconds_total";
 
-    sl_buffer_printf(out, "# HELP %s Processor time of all threads.\n# TYPE %s counter\n%s %.6f\n",
-                     processor, processor, processor, (double)sl_clock_processor_ns() / 1e9);
+    sl_metrics_render_head(out, processor, "counter", "Processor time of all threads.");
+    sl_buffer_printf(out, "%s %.6f\n", processor, (double)sl_clock_processor_ns() / 1e9);
     render_gauge(out, "process_resident_memory_bytes", "Memory that the process has.",
                  sl_memory_resident_bytes());
 }
@@ -68,7 +68,7 @@ static void render_process(struct sl_buffer *out)
 static void render_shards(struct sl_buffer *out, const struct sl_engine_status *status)
 {
 #define X(name, type, member, help)                                                                \
-    sl_buffer_append_text(out, "# HELP " name " " help "\n# TYPE " name " " type "\n");            \
+    sl_metrics_render_head(out, name, type, help);                                                 \
     for (unsigned i = 0; i < status->shards; i++)                                                  \
         sl_buffer_printf(out, name "{shard=\"%u\"} %" PRIu64 "\n", i,                              \
                          (uint64_t)status->shard[i].member);
@@ -81,8 +81,8 @@ static void render_commits(struct sl_buffer *out, const struct sl_engine_status 
     static const char name[] = "sluice_commit_duration_seconds";
     uint64_t count = 0;
 
-    sl_buffer_printf(out, "# HELP %s Time that a group of changes took to the disk.\n", name);
-    sl_buffer_printf(out, "# TYPE %s histogram\n", name);
+    sl_metrics_render_head(out, name, "histogram",
+                           "Time that a group of changes took to the disk.");
     for (unsigned i = 0; i < SL_COMMIT_BUCKETS; i++) {
         count += status->commits[i];
         sl_buffer_printf(out, "%s_bucket{le=\"%.6f\"} %" PRIu64 "\n", name,

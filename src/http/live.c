@@ -74,7 +74,6 @@ void sli_member_free(struct sli_member *member)
     member->exchange->on_gone = NULL;
     sli_group_leave(member);
     sl_timer_clear(&member->alarm.timer);
-    sl_link_remove(&member->in_group); /* of the busy ones */
     sl_link_remove(&member->in_live);
     SL_ASSERT(live->member_count > 0);
     live->member_count--;
@@ -346,7 +345,6 @@ void sl_live_gone(struct sl_live *live, struct sl_exchange *exchange)
     struct sli_member *member = exchange->driver;
     SL_ASSERT(member->live == live);
     sli_group_leave(member);
-    sl_link_remove(&member->in_group); /* of the busy ones */
     sl_timer_clear(&member->alarm.timer);
     member->state = SLI_MEMBER_ENDING;
 }

@@ -112,10 +112,10 @@ void sli_group_join(struct sli_member *member)
 void sli_group_leave(struct sli_member *member)
 {
     struct sli_group *group = member->group;
+    sl_link_remove(&member->in_group);
     if (group == NULL)
         return;
     member->group = NULL;
-    sl_link_remove(&member->in_group);
     bool waits = group->op_under_way && group->rest.page_end == 0;
     if (!waits || group->cancelled || !sl_link_is_empty(&group->waiting))
         return;

@@ -47,7 +47,7 @@ struct sli_group {
 /* The member is at the tail that its read saw, and waits there with the others. */
 void sli_group_join(struct sli_member *member);
 
-/* Takes the member out of its group; nothing happens when it is in none. */
+/* Takes the member out of its group, or of the busy members; nothing happens if it is in none. */
 void sli_group_leave(struct sli_member *member);
 
 /* A turn's share of the deliveries; false: there is more. */

@@ -395,27 +395,10 @@ static int make_directory(const struct sl_store *store, const char *name)
     return error == EEXIST ? 0 : error;
 }
 
-/* "." of a name alone. The path has less than SL_PATH_SIZE_MAX bytes. */
-static void parent_of(const char *path, char out[SL_PATH_SIZE_MAX])
-{
-    size_t size = strlen(path);
-    while (size > 0 && path[size - 1] == '/')
-        size--;
-    while (size > 0 && path[size - 1] != '/')
-        size--;
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    SL_ASSERT(size < SL_PATH_SIZE_MAX);
-    memcpy(out, path, size);
-    out[size] = '\0';
-    if (size == 0)
-        memcpy(out, ".", sizeof("."));
-}
-
 int sli_store_sync_parent(const struct sl_vfs *vfs, const char *path)
 {
     char parent[SL_PATH_SIZE_MAX];
-    parent_of(path, parent);
+    sl_path_parent(parent, path);
     return vfs->sync_directory(vfs, parent);
 }
 
@@ -554,7 +537,7 @@ static enum sl_err check_place(const struct sl_store_setup *setup, const struct 
     int error = store->vfs->is_volatile(store->vfs, store->path, &is_volatile);
     bool is_new = error == ENOENT && !setup->must_exist;
     if (is_new) {
-        parent_of(store->path, parent);
+        sl_path_parent(parent, store->path);
         error = store->vfs->is_volatile(store->vfs, parent, &is_volatile);
     }
     if (error != 0)

@@ -77,6 +77,9 @@ const struct sl_vfs *sl_vfs_posix(void);
 /* Writes "directory/name" to `out`, which has SL_PATH_SIZE_MAX bytes; false: it does not fit. */
 bool sl_path_join(char *out, const char *directory, const char *name);
 
+/* The directory that `path`, of less than SL_PATH_SIZE_MAX bytes, is in: "." of a name alone. */
+void sl_path_parent(char *out, const char *path);
+
 #ifdef __cplusplus
 }
 #endif

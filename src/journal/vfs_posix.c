@@ -40,6 +40,22 @@ bool sl_path_join(char *out, const char *directory, const char *name)
     return size < SL_PATH_SIZE_MAX;
 }
 
+void sl_path_parent(char *out, const char *path)
+{
+    size_t size = strlen(path);
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    SL_ASSERT(size < SL_PATH_SIZE_MAX);
+    memcpy(out, path, size);
+    out[size] = '\0';
+    if (size == 0)
+        memcpy(out, ".", sizeof("."));
+}
+
 static struct posix_file *posix_file(struct sl_file *file)
 {
     SL_ASSERT(file->vfs == &posix);

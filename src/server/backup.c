@@ -96,16 +96,10 @@ static bool make_absolute(const char *path, struct sl_buffer *out)
 static bool is_inside(const char *path, const char *data_directory)
 {
     char parent[SL_PATH_SIZE_MAX], outer[PATH_MAX], inner[PATH_MAX];
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    while (size > 1 && path[size - 1] != '/')
-        size--;
-    memcpy(parent, path, size);
-    parent[size] = '\0';
+    sl_path_parent(parent, path);
     if (realpath(data_directory, outer) == NULL || realpath(parent, inner) == NULL)
         return false; /* others say what is wrong with it */
-    size = strlen(outer);
+    size_t size = strlen(outer);
     return strncmp(inner, outer, size) == 0 && (inner[size] == '/' || inner[size] == '\0');
 }
 

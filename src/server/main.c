@@ -241,14 +241,11 @@ static void describe(struct sl_server_options *options, const struct sl_engine *
                      struct sl_buffer *out)
 {
     options->engine.shards = sl_engine_shards(engine); /* a directory may have decided it */
-    sl_buffer_append_text(out, "# HELP sluice_build_info Which server this is.\n"
-                               "# TYPE sluice_build_info gauge\n"
-                               "sluice_build_info{version=\"" SL_VERSION "\"} 1\n");
-    sl_buffer_printf(out,
-                     "# HELP process_start_time_seconds When it was started, since 1970.\n"
-                     "# TYPE process_start_time_seconds gauge\n"
-                     "process_start_time_seconds %.3f\n",
-                     (double)sl_clock_wall_ms() / 1e3);
+    sl_metrics_render_head(out, "sluice_build_info", "gauge", "Which server this is.");
+    sl_buffer_append_text(out, "sluice_build_info{version=\"" SL_VERSION "\"} 1\n");
+    sl_metrics_render_head(out, "process_start_time_seconds", "gauge",
+                           "When it was started, since 1970.");
+    sl_buffer_printf(out, "process_start_time_seconds %.3f\n", (double)sl_clock_wall_ms() / 1e3);
     sl_server_options_metrics(options, out);
     options->http.metrics = sl_buffer_bytes(out);
 }

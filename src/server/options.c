@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "http/listener.h"
 #include "journal/store.h"
 #include "journal/vfs.h"
@@ -636,8 +637,7 @@ void sl_server_options_markdown(struct sl_buffer *out)
 
 void sl_server_options_metrics(const struct sl_server_options *options, struct sl_buffer *out)
 {
-    sl_buffer_append_text(out, "# HELP sluice_option What the option of this name is.\n"
-                               "# TYPE sluice_option gauge\n");
+    sl_metrics_render_head(out, "sluice_option", "gauge", "What the option of this name is.");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &table[i];
         const void *value = (const char *)options + option->at;
