@@ -4,6 +4,9 @@ SL_STATIC_ASSERT(1 << SL_TIMER_WHEEL_DIGIT_BITS == SL_TIMER_WHEEL_SLOTS, "a slot
 SL_STATIC_ASSERT(SL_TIMER_WHEEL_LEVELS *SL_TIMER_WHEEL_DIGIT_BITS >= 64, "no horizon");
 SL_STATIC_ASSERT(SL_TIMER_WHEEL_LEVELS <= 32, "one bit per level");
 
+/* What callers do when a timer fires takes several times as long as moving one. */
+enum { MOVES_PER_FIRING = 4 };
+
 struct slot {
     unsigned level;    /* in `levels` */
     unsigned index;    /* in `slots` */
@@ -16,6 +19,7 @@ void sl_timer_wheel_init(struct sl_timer_wheel *wheel, uint64_t now_ms)
     wheel->position_ms = now_ms;
     sl_link_init(&wheel->due);
     sl_link_init(&wheel->late);
+    sl_link_init(&wheel->moving);
     wheel->levels_occupied = 0;
     for (unsigned level = 0; level < SL_TIMER_WHEEL_LEVELS; level++) {
         wheel->levels[level].occupied = 0;
@@ -80,26 +84,24 @@ static bool find_first_slot(struct sl_timer_wheel *wheel, struct slot *slot)
     return false;
 }
 
-/* Moves the position to the slot; its timers become due, or come closer by a level or more. */
+/* Moves the position to the slot; its timers become due, or are to come closer by a level or more. */
 static void empty_slot(struct sl_timer_wheel *wheel, const struct slot *slot)
 {
     SL_ASSERT(slot->start_ms > wheel->position_ms);
     wheel->position_ms = slot->start_ms;
     drop_bit(wheel, slot->level, slot->index);
-    struct sl_link *timers = &wheel->levels[slot->level].slots[slot->index];
-    if (slot->level == 0) {
-        sl_link_splice_back(&wheel->due, timers);
-        return;
-    }
-    struct sl_link *link;
-    while ((link = sl_link_first(timers)) != NULL) {
-        struct sl_timer *timer = SL_OBJECT(link, struct sl_timer, link);
-        sl_link_remove(link);
-        if (timer->deadline_ms == wheel->position_ms)
-            sl_link_append(&wheel->due, link);
-        else
-            place(wheel, timer);
-    }
+    sl_link_splice_back(slot->level == 0 ? &wheel->due : &wheel->moving,
+                        &wheel->levels[slot->level].slots[slot->index]);
+}
+
+/* Brings a timer of the slot that the position has reached closer. */
+static void move(struct sl_timer_wheel *wheel, struct sl_timer *timer)
+{
+    sl_link_remove(&timer->link);
+    if (timer->deadline_ms == wheel->position_ms)
+        sl_link_append(&wheel->due, &timer->link);
+    else
+        place(wheel, timer);
 }
 
 size_t sl_timer_wheel_advance(struct sl_timer_wheel *wheel, uint64_t now_ms, size_t max,
@@ -109,13 +111,19 @@ size_t sl_timer_wheel_advance(struct sl_timer_wheel *wheel, uint64_t now_ms, siz
         wheel->now_ms = now_ms;
     sl_link_splice_back(&wheel->due, &wheel->late);
 
-    size_t fired = 0;
-    while (fired < max) {
+    size_t fired = 0, moved = 0;
+    while (fired < max && moved / MOVES_PER_FIRING < max) {
         struct sl_link *link = sl_link_first(&wheel->due);
         if (link != NULL) {
             sl_link_remove(link);
             fired++;
             fire(context, SL_OBJECT(link, struct sl_timer, link));
+            continue;
+        }
+        link = sl_link_first(&wheel->moving);
+        if (link != NULL) {
+            moved++;
+            move(wheel, SL_OBJECT(link, struct sl_timer, link));
             continue;
         }
         struct slot slot;
@@ -130,7 +138,8 @@ size_t sl_timer_wheel_advance(struct sl_timer_wheel *wheel, uint64_t now_ms, siz
 
 uint64_t sl_timer_wheel_next(struct sl_timer_wheel *wheel)
 {
-    if (!sl_link_is_empty(&wheel->due) || !sl_link_is_empty(&wheel->late))
+    if (!sl_link_is_empty(&wheel->due) || !sl_link_is_empty(&wheel->late) ||
+        !sl_link_is_empty(&wheel->moving))
         return 0;
     struct slot slot;
     return find_first_slot(wheel, &slot) ? slot.start_ms : UINT64_MAX;

@@ -12,7 +12,7 @@
  *          timer of a level comes before all timers of the levels above it, and the next slot is
  *          the lowest occupied one of the lowest occupied level: two bit scans, no ticking. When
  *          the position reaches a slot, level 0 fires it, and the other levels spread it over the
- *          levels below.
+ *          levels below, a few timers at a time: a slot can hold all that there are.
  *
  * Invariants
  *   (1) A timer never fires before its deadline.
@@ -51,10 +51,11 @@ struct sl_timer_level {
 };
 
 struct sl_timer_wheel {
-    uint64_t now_ms;          /* latest time that advance was told */
-    uint64_t position_ms;     /* up to here slots are emptied; behind now_ms after `max` was hit */
-    struct sl_link due;       /* timers that fire now, in order */
-    struct sl_link late;      /* timers set for now_ms or before: they fire at the next advance */
+    uint64_t now_ms;       /* latest time that advance was told */
+    uint64_t position_ms;  /* up to here slots are emptied; behind now_ms after `max` was hit */
+    struct sl_link due;    /* timers that fire now, in order */
+    struct sl_link moving; /* the rest of the slot at the position: to be spread before it moves */
+    struct sl_link late;   /* timers set for now_ms or before: they fire at the next advance */
     uint32_t levels_occupied; /* one bit per level that has a bit in `occupied` */
     struct sl_timer_level levels[SL_TIMER_WHEEL_LEVELS];
 };
@@ -66,7 +67,8 @@ void sl_timer_set(struct sl_timer_wheel *wheel, struct sl_timer *timer, uint64_t
 
 /*
  * Fires at most `max` timers whose deadline is `now_ms` or before and returns how many; the rest
- * waits for the next call. A timer that fires is no longer set. `fire` may set and clear any timer,
+ * waits for the next call, as it does when a few times `max` timers that fire later had to come
+ * closer first. A timer that fires is no longer set. `fire` may set and clear any timer,
  * its own too, and may free its object; what it sets fires in a later call at the earliest. It does
  * not call advance. Time that goes backwards is ignored.
  */
@@ -74,9 +76,10 @@ size_t sl_timer_wheel_advance(struct sl_timer_wheel *wheel, uint64_t now_ms, siz
                               void (*fire)(void *context, struct sl_timer *timer), void *context);
 
 /*
- * No timer fires before this time: 0 when one is due already, UINT64_MAX when none is set. It can
- * be earlier than the first deadline; an advance to it brings the next answer closer. It is after
- * the time of the last advance, unless a timer is due or that advance fired `max`.
+ * No timer fires before this time: 0 when the last advance left something to do, or a timer was set
+ * that is due already, UINT64_MAX when none is set. It can be earlier than the first deadline; an
+ * advance to it brings the next answer closer. It is after the time of the last advance unless that
+ * was bounded by its `max`.
  */
 uint64_t sl_timer_wheel_next(struct sl_timer_wheel *wheel);
 
