@@ -333,6 +333,20 @@ static void on_read_answer(struct sl_session *session, struct sl_message *messag
     read_on(session, message, SL_REQUEST_INHERITED, plan->ancestor.shard);
 }
 
+/*
+ * All that an ancestor has was in the page, and so is what follows, if the rest of the stream fits.
+ * If not, the page ends with the ancestor: only others know where messages end.
+ */
+static void extend_page(struct sl_message *message)
+{
+    struct sl_read *read = &message->op.u.read;
+    const struct sl_read_plan *plan = &message->read;
+    uint64_t tail = message->op.stream.tail;
+    if (read->limit == 0 && read->page_end == plan->ancestor.up_to &&
+        tail - plan->offset <= plan->page_size)
+        read->page_end = tail;
+}
+
 /* Bytes came from an ancestor: goes on with the next one, or the fork itself, if there is room. */
 static void on_inherited_answer(struct sl_session *session, struct sl_message *message)
     SL_RUNS_ON(sl_role_session)
@@ -348,6 +362,7 @@ static void on_inherited_answer(struct sl_session *session, struct sl_message *m
     bool wanted = read->limit == 0 || read->next < read->limit;
     if (message->err == SL_OK &&
         (!exhausted || !wanted || got >= plan->piece_size || got >= plan->page_size)) {
+        extend_page(message);
         finish_read(session, message, SL_OK);
         return;
     }

@@ -160,6 +160,20 @@ TEST_P(DurableTest, ASoftDeletedStreamStaysSoUntilItsLastForkIsGone)
     EXPECT_EQ(Status().streams, 0u);
 }
 
+TEST_P(DurableTest, APageOfAForkReachesItsTailWhereverTheBytesLie)
+{
+    Make("source", Json().Data("[1]"));
+    if (HasLatePages())
+        Flush();
+    ASSERT_EQ(s().Append("source", JsonBody("2")).err, SL_OK);
+    Make("fork", ForkOf("source"));
+    ASSERT_EQ(s().Append("fork", JsonBody("3")).err, SL_OK);
+    for (uint64_t offset : { 0u, 2u, 4u })
+        EXPECT_EQ(s().Read("fork", From(offset)).page_end, 6u) << offset;
+    EXPECT_EQ(s().ReadAll("fork"), "1,2,3,");
+    EXPECT_EQ(s().ReadAll("fork", 5), "1,2,3,");
+}
+
 TEST_P(DurableTest, FlushedJsonIsReadableFromEveryBoundaryAndFromNoOtherPlace)
 {
     std::vector<uint64_t> ends = { 0 };

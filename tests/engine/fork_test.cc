@@ -365,6 +365,13 @@ TEST_P(ForkTest, ReadsLargeInheritedData)
         std::string want = all.substr(0, 700001) + "own";
         EXPECT_TRUE(s().ReadAll(p + "f") == want);
         EXPECT_TRUE(s().ReadAll(p + "f", 100000, 33333) == want);
+        const auto all_but_4 = static_cast<uint32_t>(want.size() - 4);
+        auto page_end = [&](uint32_t page) {
+            return s().Read(p + "f", From(4).Page(page).Piece(90000)).page_end;
+        };
+        EXPECT_EQ(page_end(all_but_4), want.size());
+        EXPECT_EQ(page_end(all_but_4 - 1), 700001u);
+        EXPECT_EQ(page_end(100000), 100004u);
         ASSERT_EQ(s().Delete(p + "a"), SL_OK);
         EXPECT_TRUE(s().ReadAll(p + "f") == want);
     });
