@@ -4,21 +4,6 @@
 #include "http/page.h"
 #include "http/reply.h"
 
-static bool is_not_modified(const struct sl_exchange *exchange, const struct sl_page *page)
-{
-    const h2o_headers_t *headers = &exchange->req->headers;
-    ssize_t i = -1;
-
-    if (page->etag_size == 0)
-        return false;
-    while ((i = h2o_find_header(headers, H2O_TOKEN_IF_NONE_MATCH, i)) != -1) {
-        h2o_iovec_t value = headers->entries[i].value;
-        if (sl_etag_matches(sl_bytes(value.base, value.len), sl_bytes(page->etag, page->etag_size)))
-            return true;
-    }
-    return false;
-}
-
 /*
  * The bytes of one piece, between brackets where an array begins and ends. Returns how many runs.
  */
@@ -105,14 +90,10 @@ static void on_first(struct sl_completion *completion, struct sl_operation *op)
         return;
     }
     sl_page_describe(exchange, op, op->u.read.page_end, &page);
-    if (!is_not_modified(exchange, &page)) {
-        sl_page_begin_reply(exchange, op, &page);
+    if (sl_page_begin_reply(exchange, op, &page))
         sl_catch_up_send(exchange, page.end);
-        return;
-    }
-    sl_reply_begin(exchange, 304, sl_page_cache_control(exchange, op, &page));
-    sl_reply_header(exchange, "ETag", sl_bytes(page.etag, page.etag_size));
-    sl_reply_finish(exchange, NULL, 0);
+    else
+        sl_reply_finish(exchange, NULL, 0);
 }
 
 void sl_catch_up_start(struct sl_exchange *exchange)

@@ -21,13 +21,15 @@ static void add_cursor(struct sli_member *member)
     sl_reply_header_number(member->exchange, "Stream-Cursor", cursor);
 }
 
-static void begin_page(struct sli_member *member, const struct sl_operation *op, uint64_t end)
+/* False: the client has the page. */
+static bool begin_page(struct sli_member *member, const struct sl_operation *op, uint64_t end)
 {
     struct sl_page page;
     sl_page_describe(member->exchange, op, end, &page);
-    sl_page_begin_reply(member->exchange, op, &page);
+    bool is_new = sl_page_begin_reply(member->exchange, op, &page);
     if (!page.reaches_end)
         add_cursor(member);
+    return is_new;
 }
 
 void sli_long_poll_answer_page(struct sli_member *member)
@@ -35,9 +37,12 @@ void sli_long_poll_answer_page(struct sli_member *member)
     struct sl_exchange *exchange = member->exchange;
     uint64_t page_end = exchange->op->u.read.page_end;
 
-    begin_page(member, exchange->op, page_end);
+    bool is_new = begin_page(member, exchange->op, page_end);
     sli_member_free(member);
-    sl_catch_up_send(exchange, page_end);
+    if (is_new)
+        sl_catch_up_send(exchange, page_end);
+    else
+        sl_reply_finish(exchange, NULL, 0);
 }
 
 void sli_long_poll_answer(struct sli_member *member, struct sli_delivery *delivery)
@@ -45,8 +50,8 @@ void sli_long_poll_answer(struct sli_member *member, struct sli_delivery *delive
     SL_ASSERT(member->frame == NULL);
     member->frame = sli_frame_ref(sli_delivery_body(delivery));
     struct sl_bytes body = sl_buffer_bytes(&member->frame->bytes);
-    begin_page(member, delivery->op, delivery->next);
-    finish(member, &body, 1);
+    bool is_new = begin_page(member, delivery->op, delivery->next);
+    finish(member, &body, is_new ? 1 : 0);
 }
 
 void sli_long_poll_answer_nothing(struct sli_member *member, bool closed)

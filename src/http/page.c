@@ -22,14 +22,32 @@ void sl_page_describe(const struct sl_exchange *exchange, const struct sl_operat
     page->reaches_end = page->reaches_tail && op->stream.closed;
     page->etag_size = 0;
     if (exchange->query.from != SL_READ_FROM_NOW)
-        page->etag_size =
-            sl_etag_format(page->etag, exchange->acceptor->history_id, op->stream.id,
-                           sl_query_start_token(&exchange->query), end, page->reaches_end);
+        page->etag_size = sl_etag_format(page->etag, exchange->acceptor->history_id, op->stream.id,
+                                         sl_query_start_token(&exchange->query), end,
+                                         page->reaches_end    ? SL_ETAG_CLOSED
+                                         : page->reaches_tail ? SL_ETAG_AT_TAIL
+                                                              : SL_ETAG_PARTIAL);
+}
+
+/* If-None-Match has it: the client has this page. */
+static bool is_not_modified(const struct sl_exchange *exchange, const struct sl_page *page)
+{
+    const h2o_headers_t *headers = &exchange->req->headers;
+    ssize_t i = -1;
+
+    if (page->etag_size == 0)
+        return false;
+    while ((i = h2o_find_header(headers, H2O_TOKEN_IF_NONE_MATCH, i)) != -1) {
+        h2o_iovec_t value = headers->entries[i].value;
+        if (sl_etag_matches(sl_bytes(value.base, value.len), sl_bytes(page->etag, page->etag_size)))
+            return true;
+    }
+    return false;
 }
 
 /* Nothing outlives its stream in a cache, and an empty open tail would hide what comes next. */
-const char *sl_page_cache_control(const struct sl_exchange *exchange, const struct sl_operation *op,
-                                  const struct sl_page *page)
+static const char *cache_control(const struct sl_exchange *exchange, const struct sl_operation *op,
+                                 const struct sl_page *page)
 {
     int64_t remaining_ms = op->stream.remaining_ms;
     int64_t life_s = remaining_ms / 1000;
@@ -50,12 +68,17 @@ const char *sl_page_cache_control(const struct sl_exchange *exchange, const stru
     return text;
 }
 
-void sl_page_begin_reply(struct sl_exchange *exchange, const struct sl_operation *op,
+bool sl_page_begin_reply(struct sl_exchange *exchange, const struct sl_operation *op,
                          const struct sl_page *page)
 {
     const struct sl_stream_view *stream = &op->stream;
+    bool is_new = !is_not_modified(exchange, page);
 
-    sl_reply_begin(exchange, 200, sl_page_cache_control(exchange, op, page));
+    sl_reply_begin(exchange, is_new ? 200 : 304, cache_control(exchange, op, page));
+    if (page->etag_size != 0)
+        sl_reply_header(exchange, "ETag", sl_bytes(page->etag, page->etag_size));
+    if (!is_new)
+        return false;
     sl_reply_header(exchange, "Content-Type",
                     sl_bytes(stream->content_type, stream->content_type_size));
     sl_reply_next_offset(exchange, page->end);
@@ -63,6 +86,5 @@ void sl_page_begin_reply(struct sl_exchange *exchange, const struct sl_operation
         sl_reply_header(exchange, "Stream-Up-To-Date", sl_bytes_of("true"));
     if (page->reaches_end)
         sl_reply_header(exchange, "Stream-Closed", sl_bytes_of("true"));
-    if (page->etag_size != 0)
-        sl_reply_header(exchange, "ETag", sl_bytes(page->etag, page->etag_size));
+    return true;
 }

@@ -1,5 +1,5 @@
 /*
- * http/page.h - the head of a 200 that carries a page of a stream
+ * http/page.h - the head of an answer that carries a page of a stream
  *
  * What     Position, validators and cache headers (protocol 1.3, 1.4, 9), the same for a catch-up
  *          read and a long-poll.
@@ -29,12 +29,11 @@ struct sl_page {
 void sl_page_describe(const struct sl_exchange *exchange, const struct sl_operation *op,
                       uint64_t end, struct sl_page *page);
 
-/* The Cache-Control of an answer with this page, or of one that says it is not modified. */
-const char *sl_page_cache_control(const struct sl_exchange *exchange, const struct sl_operation *op,
-                                  const struct sl_page *page);
-
-/* sl_reply_begin(200) and all headers of the page. */
-void sl_page_begin_reply(struct sl_exchange *exchange, const struct sl_operation *op,
+/*
+ * sl_reply_begin(200) and all headers of the page, which is to follow; or false: it is a 304, because
+ * the client has the page (protocol 10.1), and nothing follows.
+ */
+bool sl_page_begin_reply(struct sl_exchange *exchange, const struct sl_operation *op,
                          const struct sl_page *page);
 
 #ifdef __cplusplus

@@ -24,7 +24,7 @@ static int hex_digits_of(uint64_t value)
 }
 
 size_t sl_etag_format(char *out, uint64_t history_id, uint64_t stream_id,
-                      struct sl_bytes start_token, uint64_t end_offset, bool closed)
+                      struct sl_bytes start_token, uint64_t end_offset, enum sl_etag_end end)
 {
     SL_ASSERT(start_token.size > 0);
     SL_ASSERT(start_token.size <= SL_OFFSET_TOKEN_SIZE);
@@ -39,9 +39,9 @@ size_t sl_etag_format(char *out, uint64_t history_id, uint64_t stream_id,
     *at++ = ':';
     sl_offset_format(end_offset, at);
     at += SL_OFFSET_TOKEN_SIZE;
-    if (closed) {
+    if (end != SL_ETAG_AT_TAIL) {
         *at++ = ':';
-        *at++ = 'c';
+        *at++ = end == SL_ETAG_CLOSED ? 'c' : 'p';
     }
     *at++ = '"';
     return (size_t)(at - out);

@@ -8,30 +8,33 @@
 static const std::string zeros = "0000000000000000";
 
 static std::string format(uint64_t history, uint64_t stream, std::string_view start, uint64_t end,
-                          bool closed)
+                          enum sl_etag_end mark)
 {
     char out[SL_ETAG_SIZE_MAX];
-    size_t size = sl_etag_format(out, history, stream, Text(start), end, closed);
+    size_t size = sl_etag_format(out, history, stream, Text(start), end, mark);
     return std::string(out, size);
 }
 
-TEST(Etag, NamesIncarnationRangeAndClosure)
+TEST(Etag, NamesIncarnationRangeAndWhatItsEndIs)
 {
-    EXPECT_EQ(format(0x1a2b, 0x3c, "-1", 42, false),
+    EXPECT_EQ(format(0x1a2b, 0x3c, "-1", 42, SL_ETAG_AT_TAIL),
               "\"0000000000001a2b-3c:-1:" + zeros + "_0000000000000042\"");
-    EXPECT_EQ(format(0x1a2b, 0x3c, "-1", 42, true),
+    EXPECT_EQ(format(0x1a2b, 0x3c, "-1", 42, SL_ETAG_CLOSED),
               "\"0000000000001a2b-3c:-1:" + zeros + "_0000000000000042:c\"");
-    EXPECT_EQ(format(0, 0, "now", 0, false), "\"" + zeros + "-0:now:" + zeros + "_" + zeros + "\"");
-    EXPECT_EQ(format(0, 0xfff, "-1", 0, false),
+    EXPECT_EQ(format(0x1a2b, 0x3c, "-1", 42, SL_ETAG_PARTIAL),
+              "\"0000000000001a2b-3c:-1:" + zeros + "_0000000000000042:p\"");
+    EXPECT_EQ(format(0, 0, "now", 0, SL_ETAG_AT_TAIL),
+              "\"" + zeros + "-0:now:" + zeros + "_" + zeros + "\"");
+    EXPECT_EQ(format(0, 0xfff, "-1", 0, SL_ETAG_AT_TAIL),
               "\"" + zeros + "-fff:-1:" + zeros + "_" + zeros + "\"");
-    EXPECT_EQ(format(0, 0x10, "-1", 0, false),
+    EXPECT_EQ(format(0, 0x10, "-1", 0, SL_ETAG_AT_TAIL),
               "\"" + zeros + "-10:-1:" + zeros + "_" + zeros + "\"");
 }
 
 TEST(Etag, LargestFitsExactly)
 {
     std::string token = "9999999999999999_9999999999999999";
-    std::string etag = format(UINT64_MAX, UINT64_MAX, token, SL_OFFSET_MAX, true);
+    std::string etag = format(UINT64_MAX, UINT64_MAX, token, SL_OFFSET_MAX, SL_ETAG_CLOSED);
     EXPECT_EQ(etag.size(), (size_t)SL_ETAG_SIZE_MAX);
     EXPECT_EQ(etag, "\"ffffffffffffffff-ffffffffffffffff:" + token + ":" + zeros +
                         "_9999999999999999:c\"");

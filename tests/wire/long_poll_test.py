@@ -92,9 +92,9 @@ class Woken(WireTest):
         self.waiting = 0
         wait_until(lambda: self.metric("sluice_live_readers") == 0)
 
-    def wait_at(self, offset):
+    def wait_at(self, offset, headers=None):
         """A long-poll that waits: the server counts it, and nothing comes."""
-        connection = self.parked(f"?offset={offset}&{LIVE}")
+        connection = self.parked(f"?offset={offset}&{LIVE}", headers=headers)
         self.waiting += 1
         wait_until(lambda: self.metric("sluice_live_readers") == self.waiting)
         self.assertTrue(connection.silent())
@@ -118,6 +118,29 @@ class Woken(WireTest):
         connection = self.wait_at("-1")
         self.append(b"[1,2]", JSON)
         self.assertEqual(connection.read_response().body, b"[1,2]")
+
+    def test_without_a_page_that_the_client_has(self):
+        self.create(TEXT, b"abc")
+        query = f"?offset={token(1)}&{LIVE}"
+        etag = self.get(query)["etag"]
+        response = self.get(query, {"If-None-Match": etag})
+        self.assertStatus(response, 304)
+        self.assertEqual(response.body, b"")
+        self.assertEqual(response["etag"], etag)
+        self.assertRegex(response["stream-cursor"], r"^\d+$")
+        self.append(b"d")
+        response = self.get(query, {"If-None-Match": etag})
+        self.assertStatus(response, 200)
+        self.assertEqual(response.body, b"bcd")
+
+    def test_without_a_page_for_who_wants_none(self):
+        self.create(TEXT, b"abc")
+        connection = self.wait_at(token(3), {"If-None-Match": "*"})
+        self.append(b"d")
+        response = connection.read_response()
+        self.assertStatus(response, 304)
+        self.assertEqual(response.body, b"")
+        self.assertTrue(connection.silent())
 
     def test_without_validator_where_it_asked_for_now(self):
         self.create()

@@ -131,6 +131,8 @@ class Pages(WireTest):
 
 
 class Validators(WireTest):
+    PAGE_MAX = Pages.PAGE_MAX
+
     def etag(self, query="", path=None):
         etag = self.get(query, path=path)["etag"]
         self.assertRegex(etag, r'^"[\x21\x23-\x7e]+"$')
@@ -174,6 +176,17 @@ class Validators(WireTest):
         for query, etag in tags.items():
             self.assertModified(etag, query)
             self.assertClosed(self.get(query))
+
+    def test_changes_when_more_follows_a_full_page(self):
+        self.create(TEXT, b"a" * self.PAGE_MAX)
+        etag = self.etag()
+        self.assertUpToDate(self.get())
+        self.append(b"b")
+        self.assertModified(etag)
+        self.assertUpToDate(self.get(), False)
+        etag = self.etag()
+        self.post({**TEXT, **CLOSE}, b"c")
+        self.assertNotModified(etag)
 
     def test_differs_by_start(self):
         self.create(TEXT, b"abc")
