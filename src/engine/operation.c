@@ -316,12 +316,22 @@ static void read_on(struct sl_session *session, struct sl_message *message, enum
     sli_session_send(session, message, request, shard);
 }
 
+/* What was gathered is given when the bytes of the next stream are damaged: the page ends there. */
+static enum sl_err end_before_damage(struct sl_message *message)
+{
+    struct sl_read *read = &message->op.u.read;
+    if (message->err != SL_ERR_DATA_DAMAGED || read->limit != 0 || message->read.pieces.count == 0)
+        return message->err;
+    read->next = read->page_end = message->read.offset;
+    return SL_OK;
+}
+
 static void on_read_answer(struct sl_session *session, struct sl_message *message)
     SL_RUNS_ON(sl_role_session)
 {
     struct sl_read_plan *plan = &message->read;
     if (message->err != SL_OK || !plan->hop) {
-        finish_read(session, message, message->err);
+        finish_read(session, message, end_before_damage(message));
         return;
     }
     if (message->session.cancelled) {
@@ -333,17 +343,27 @@ static void on_read_answer(struct sl_session *session, struct sl_message *messag
     read_on(session, message, SL_REQUEST_INHERITED, plan->ancestor.shard);
 }
 
+/* A read of any stream has met damage since the start: the shards of one fork do not tell each other. */
+static bool has_met_damage(const struct sl_engine *engine)
+{
+    struct sl_shard_health health = { .damaged = 0 };
+    for (uint32_t i = 0; i < engine->route.shards && health.damaged == 0; i++)
+        sl_shard_health(engine->shards[i], &health);
+    return health.damaged > 0;
+}
+
 /*
  * All that an ancestor has was in the page, and so is what follows, if the rest of the stream fits.
- * If not, the page ends with the ancestor: only others know where messages end.
+ * If not, the page ends with the ancestor: only others know where messages end. So it does when
+ * what follows may be damaged, or whoever asks again for a page that was cut would never get it.
  */
-static void extend_page(struct sl_message *message)
+static void extend_page(const struct sl_session *session, struct sl_message *message)
 {
     struct sl_read *read = &message->op.u.read;
     const struct sl_read_plan *plan = &message->read;
     uint64_t tail = message->op.stream.tail;
     if (read->limit == 0 && read->page_end == plan->ancestor.up_to &&
-        tail - plan->offset <= plan->page_size)
+        tail - plan->offset <= plan->page_size && !has_met_damage(session->engine))
         read->page_end = tail;
 }
 
@@ -354,7 +374,7 @@ static void on_inherited_answer(struct sl_session *session, struct sl_message *m
     struct sl_read *read = &message->op.u.read;
     struct sl_read_plan *plan = &message->read;
     if (message->err != SL_OK && message->err != SL_ERR_NOT_FOUND) {
-        finish_read(session, message, message->err);
+        finish_read(session, message, end_before_damage(message));
         return;
     }
     uint64_t got = message->err == SL_OK ? read->next - plan->offset : 0;
@@ -362,7 +382,7 @@ static void on_inherited_answer(struct sl_session *session, struct sl_message *m
     bool wanted = read->limit == 0 || read->next < read->limit;
     if (message->err == SL_OK &&
         (!exhausted || !wanted || got >= plan->piece_size || got >= plan->page_size)) {
-        extend_page(message);
+        extend_page(session, message);
         finish_read(session, message, SL_OK);
         return;
     }

@@ -356,6 +356,28 @@ TEST_P(DurableTest, DamageCostsTheExtentThatItIsInAndNothingElse)
     EXPECT_TRUE(got == all.substr(after));
 }
 
+TEST_P(DurableTest, DamageOfAForkCostsNothingOfWhatItInherits)
+{
+    const uint64_t point = 3 * SL_CHUNK_PAYLOAD_BYTES_MAX;
+    const std::string inherited(point, 's'), own(SL_CHUNK_PAYLOAD_BYTES_MAX, 'x');
+    Make("source", Plain().Data(inherited));
+    Make("fork", ForkOf("source").Data(own));
+    if (!HasLatePages())
+        return; /* nothing is in a segment */
+    Flush();
+    disk().FlipWhere("/seg-", std::string(100, 'x'), 3);
+    auto first_piece = [&] { return s().Read("fork", FromStart().Piece(70000)); };
+    EXPECT_EQ(first_piece().page_end, point + own.size()) << "nobody knows yet";
+    EXPECT_EQ(s().Read("fork", From(point)).err, SL_ERR_DATA_DAMAGED);
+    EXPECT_EQ(first_piece().page_end, point) << "a page that nobody gets whole";
+    ReadReply reply = s().Read("fork", From(point - 10));
+    EXPECT_EQ(reply.err, SL_OK);
+    EXPECT_EQ(reply.data, std::string(10, 's'));
+    EXPECT_EQ(reply.page_end, point);
+    EXPECT_EQ(reply.next, point);
+    EXPECT_TRUE(s().Read("fork", FromStart()).data == inherited);
+}
+
 TEST(DurableStart, ALogThatIsGoneIsDamageFromTheFirstStartOn)
 {
     SimDisk disk(1);
