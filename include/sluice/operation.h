@@ -176,7 +176,7 @@ struct sl_read {
     uint64_t id;             /* not 0: only this incarnation, else NOT_FOUND */
     uint64_t limit;          /* not 0: end of the page, as page_end of an earlier read said */
     uint32_t page_size_max;  /* bytes of a page; 0: 4 MiB; one JSON message may be larger */
-    uint32_t piece_size_max; /* bytes of a piece; 0: 256 KiB; may end inside a message */
+    uint32_t piece_size_max; /* bytes of a piece; 0: 512 KiB; may end inside a message */
     /* results, and operation.stream */
     uint64_t start;    /* resolved position */
     uint64_t next;     /* after the bytes given here */

@@ -48,8 +48,11 @@ enum {
 
     /* Bytes of one answer to a catch-up read: the client asks again for the rest. */
     SL_PAGE_SIZE_BYTES = 4 * 1024 * 1024,
-    /* Bytes of a page that are in one operation: bounds what a slow client keeps referenced. */
-    SL_PIECE_SIZE_BYTES = 256 * 1024,
+    /* Bytes of a page that are in one operation: bounds what a slow client keeps referenced. Half
+     * or twice as many make large reads slower (bench/README.md). */
+    SL_PIECE_SIZE_BYTES = 512 * 1024,
+    /* Bytes of such a piece that is a copy, of memory or of the disk: they count in a budget. */
+    SL_COPY_SIZE_BYTES = 256 * 1024,
 
     /* Appends of which one of those has bytes: bounds the walk of a read. The next one goes on. */
     SL_EXTENTS_PER_PIECE_MAX = 4096,

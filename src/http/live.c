@@ -110,7 +110,7 @@ void sli_member_read(struct sli_member *member)
         read->id = member->stream_id;
         read->limit = member->rest.page_end;
     }
-    uint32_t size = SL_PIECE_SIZE_BYTES; /* no frame is made of a long-poll's own read */
+    uint32_t size = SLI_PAGE_SIZE_BYTES; /* no frame is made of a long-poll's own read */
     if (member->sse)
         size = sli_member_is_scarce(member) ? SLI_SCARCE_PAGE_BYTES : SSE_PAGE_SIZE_BYTES;
     read->page_size_max = size;

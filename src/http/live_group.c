@@ -75,8 +75,8 @@ static void ask(struct sli_group *group)
     op->u.read.id = group->stream_id;
     op->u.read.wait = group->rest.page_end == 0;
     op->u.read.limit = group->rest.page_end;
-    op->u.read.page_size_max = SL_PIECE_SIZE_BYTES;
-    op->u.read.piece_size_max = SL_PIECE_SIZE_BYTES;
+    op->u.read.page_size_max = SLI_PAGE_SIZE_BYTES;
+    op->u.read.piece_size_max = SLI_PAGE_SIZE_BYTES;
     group->op = op;
     group->op_under_way = true;
     group->cancelled = false;

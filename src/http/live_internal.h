@@ -24,6 +24,7 @@ extern "C" {
 #endif
 
 enum {
+    SLI_PAGE_SIZE_BYTES = 256 * 1024, /* for a group or a long-poll, at a time */
     /*
      * Bytes that a client gets at a time while all of them hold as much as they should. Encoded
      * they may be six times as many: line ends.

@@ -174,13 +174,13 @@ void sli_shard_read_cold(struct sl_shard *shard, struct sl_stream *stream,
 {
     const struct sl_read_plan *plan = &message->read;
     bool scarce = sl_account_bytes(shard->setup.copies) > shard->setup.copies_max_bytes;
+    uint32_t most = scarce ? SCARCE_PIECE_BYTES : SL_COPY_SIZE_BYTES;
     struct sl_log_read wanted = {
         .start = plan->offset,
         .bound = bound,
         .limit = message->op.u.read.limit,
         .page_size = plan->page_size,
-        .piece_size =
-            scarce && plan->piece_size > SCARCE_PIECE_BYTES ? SCARCE_PIECE_BYTES : plan->piece_size,
+        .piece_size = plan->piece_size < most ? plan->piece_size : most,
         .json = stream->media->json,
         .may_be_empty = plan->pieces.count > 0,
     };

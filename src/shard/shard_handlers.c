@@ -217,6 +217,7 @@ static enum sl_err read_hot(struct sl_shard *shard, const struct sl_stream *stre
 {
     struct sl_read *read = &message->op.u.read;
     struct sl_read_plan *plan = &message->read;
+    uint32_t copy = plan->piece_size < SL_COPY_SIZE_BYTES ? plan->piece_size : SL_COPY_SIZE_BYTES;
     struct sl_log_read wanted = {
         .start = plan->offset,
         .bound = bound,
@@ -225,8 +226,8 @@ static enum sl_err read_hot(struct sl_shard *shard, const struct sl_stream *stre
         .piece_size = plan->piece_size,
         .json = stream->media->json,
         .may_be_empty = plan->pieces.count > 0,
-        .by_reference = sl_account_bytes(shard->setup.copies) + plan->piece_size >
-                        shard->setup.copies_max_bytes,
+        .by_reference =
+            sl_account_bytes(shard->setup.copies) + copy > shard->setup.copies_max_bytes,
     };
     enum sl_err err = sl_log_read(&stream->log, &wanted, shard->setup.copies, &plan->pieces);
     read->next = wanted.next;

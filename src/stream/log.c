@@ -385,6 +385,8 @@ static void collect(const struct sl_log *log, struct sl_log_read *read, uint32_t
             break;
         }
         if (runs > room) {
+            if (read->next - read->start > SL_COPY_SIZE_BYTES)
+                read->next = read->start + SL_COPY_SIZE_BYTES;
             copy_out(log, read, first, account, pieces);
             return;
         }

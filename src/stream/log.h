@@ -44,7 +44,7 @@ struct sl_segment;
 struct sl_log_read;
 
 enum {
-    SL_COLD_SIZE_BYTES = SL_PIECE_SIZE_BYTES,
+    SL_COLD_SIZE_BYTES = SL_COPY_SIZE_BYTES,
     SL_COLD_EXTENTS_PER_READ_MAX = 8,
 };
 
@@ -160,8 +160,9 @@ struct sl_log_read {
 
 /*
  * Adds [start, next) to `pieces`, which has room for at least one more slice: up to what is left of
- * SL_READ_SLICES_MAX by reference, else copied into one block of `account`, or if that is not
- * wanted as many bytes as there is room for. At most SL_EXTENTS_PER_PIECE_MAX extents.
+ * SL_READ_SLICES_MAX by reference, else copied into one block of `account`, SL_COPY_SIZE_BYTES at
+ * most, or if that is not wanted as many bytes as there is room for. At most
+ * SL_EXTENTS_PER_PIECE_MAX extents.
  * Errors: INVALID_OFFSET when `start` is inside a JSON message.
  */
 SL_NODISCARD enum sl_err sl_log_read(const struct sl_log *log, struct sl_log_read *read,

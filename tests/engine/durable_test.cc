@@ -218,6 +218,19 @@ TEST_P(DurableTest, ASubOffsetOfFlushedDataIsResolved)
     EXPECT_EQ(s().Create("no", ForkOf("json").At(1)).err, SL_ERR_INVALID_FORK_OFFSET);
 }
 
+TEST_P(DurableTest, APieceFromTheDiskIsACopyAndSmallerThanOneInMemory)
+{
+    Make("a", Plain().Data(std::string(2 * SL_PIECE_SIZE_BYTES, 'x')));
+    if (HasLatePages())
+        Flush();
+    uint64_t most = HasLatePages() ? SL_COPY_SIZE_BYTES : SL_PIECE_SIZE_BYTES;
+    for (uint64_t wanted : { most - 1, most, most + 1 }) {
+        ReadReply reply = s().Read("a", FromStart().Piece(static_cast<uint32_t>(wanted)));
+        EXPECT_EQ(reply.next, HasLatePages() ? std::min(wanted, most) : wanted) << wanted;
+        EXPECT_EQ(reply.page_end, 2 * SL_PIECE_SIZE_BYTES);
+    }
+}
+
 TEST_P(DurableTest, NothingIsShownOrAnsweredBeforeItIsDurable)
 {
     Make("a", Plain().Data("seen"));

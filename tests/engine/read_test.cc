@@ -109,7 +109,7 @@ TEST_P(ReadTest, GivesASmallStreamInOnePage)
 
 TEST_P(ReadTest, SizesOfZeroAreTheDefaults)
 {
-    constexpr uint64_t kPage = 4 << 20, kPiece = 256 << 10;
+    constexpr uint64_t kPage = 4 << 20, kPiece = 512 << 10;
     Make("a", Plain().Data(std::string(kPage / 4 + 1000, 'x')));
     for (int i = 0; i < 3; i++)
         ASSERT_EQ(s().Append("a", Body(std::string(kPage / 4, 'y'))).err, SL_OK);
