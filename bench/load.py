@@ -24,9 +24,9 @@ class Load:
     def command(self, running, words, measure_ms=None):
         """`measure_ms` 0: until the roles with a count are done; None: as long as all others."""
         measure_ms = self.measure_ms if measure_ms is None else measure_ms
-        return [self.binary, f"port={running.port}", f"path={running.subject.path}",
-                f"threads={self.threads}", f"warmup-ms={self.warmup_ms}",
-                f"measure-ms={measure_ms}", *words.split()]
+        return [*running.priority, self.binary, f"port={running.port}",
+                f"path={running.subject.path}", f"threads={self.threads}",
+                f"warmup-ms={self.warmup_ms}", f"measure-ms={measure_ms}", *words.split()]
 
     def run_to_end(self, running, words):
         """Until the roles with a count are done."""

@@ -159,6 +159,8 @@ def markdown(result):
              f"{found['memory_bytes'] >> 30} GiB, Linux {found['kernel']}, {found['file_system']}; "
              f"{result['profile']['rounds']} rounds of {result['profile']['measure_ms']} ms, "
              f"pin {result['pin']}.{_others(result)}", ""]
+    if not result["realtime"]:
+        lines[0] += " Real-time priority is not allowed here: nothing was measured with it."
     bars = [_bar_row(s["name"], bar) for s in result["scenarios"] for bar in s["bars"]]
     if bars:
         lines += ["| bar | median (range) | wanted | reached |", "|---|---|---|---|", *bars, ""]

@@ -43,7 +43,7 @@ class Bench:
 
     def start(self, variant):
         running = server.Running(self.subjects[variant.subject], variant.mode, variant.options,
-                                 self.cores)
+                                 self.cores, server.realtime() if variant.realtime else ())
         try:
             for words in variant.setup:
                 scenarios.check(self.load.run_to_end(running, words))
@@ -185,6 +185,7 @@ def main():
     picked = [scenarios.with_rivals(scenario, had) for scenario in picked]
     start = time.time()
     result = {"kind": kind, "profile": vars(profile), "pin": args.pin, "arguments": sys.argv[1:],
+              "realtime": bool(server.realtime()),
               "machine": machine.fingerprint(server.BUILD), "commit": machine.commit(server.ROOT),
               "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
               "missing": missing, "scenarios": []}

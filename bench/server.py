@@ -5,6 +5,7 @@ scenario starts a subject, loads it and stops it, so nothing that one measuremen
 part of the next.
 """
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
@@ -47,6 +48,18 @@ def on_cores(cores):
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@functools.cache
+def realtime():
+    """Words before a command with which its threads run before all of ordinary priority; none
+    where the system does not let us."""
+    words = ("chrt", "--fifo", "1")
+    try:
+        allowed = subprocess.run([*words, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    return words if allowed else ()
 
 
 def free_port():
@@ -121,14 +134,15 @@ class Rival:
 class Running:
     """A subject that is ready. The caller calls stop()."""
 
-    def __init__(self, subject, mode, options=(), cores=()):
-        self.subject, self.cores = subject, cores
+    def __init__(self, subject, mode, options=(), cores=(), priority=()):
+        self.subject, self.cores, self.priority = subject, cores, priority
         self.port = free_port()
         (BUILD / "bench").mkdir(parents=True, exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="data-", dir=BUILD / "bench")
         data_dir = os.path.join(self.folder, "data")
         os.mkdir(data_dir)  # what delays a disk looks for it when the server starts
-        self.argv, self.env = subject.command(mode, self.port, data_dir, options)
+        argv, self.env = subject.command(mode, self.port, data_dir, options)
+        self.argv = [*priority, *argv]
         self.log = open(os.path.join(self.folder, "log"), "w+")
         self.process = None
         try:

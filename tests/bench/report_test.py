@@ -123,6 +123,22 @@ class LatencyTest(unittest.TestCase):
         self.assertEqual(self.known(1, count=0), [])
 
 
+class CommandTest(unittest.TestCase):
+    def words(self, priority=()):
+        subject = types.SimpleNamespace(path="/v1/")
+        running = types.SimpleNamespace(priority=priority, port=4437, subject=subject)
+        return load.Load("generator", warmup_ms=500).command(running, "warmup-ms=7 read")
+
+    def test_the_warm_up_of_a_scenario_comes_after_that_of_the_profile_and_counts(self):
+        words = self.words()
+        self.assertLess(words.index("warmup-ms=500"), words.index("warmup-ms=7"))
+        self.assertLess(words.index("warmup-ms=7"), words.index("read"))
+
+    def test_the_generator_runs_with_the_priority_of_the_subject(self):
+        self.assertEqual(self.words()[0], "generator")
+        self.assertEqual(self.words(("chrt", "1"))[:3], ["chrt", "1", "generator"])
+
+
 class QuantityTest(unittest.TestCase):
     def test_has_its_unit(self):
         for metric, value, text in (

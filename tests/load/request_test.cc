@@ -138,6 +138,13 @@ TEST(LoadPlan, RefusesWhatItDoesNotUnderstand)
     EXPECT_FALSE(refuses({ "measure-ms=0", "append", "count=1" }));
 }
 
+/* So that a scenario may say otherwise than its profile. */
+TEST(LoadPlan, OfAnOptionGivenTwiceTheLaterCounts)
+{
+    std::vector<std::string> words = { "warmup-ms=500", "warmup-ms=7", "read" };
+    EXPECT_EQ(plan_of(words).warmup_ms, 7u);
+}
+
 TEST(LoadPlan, RolesHaveTheirOwnOptions)
 {
     std::vector<std::string> words = { "port=1", "append", "streams=5", "sse", "connections=7" };
