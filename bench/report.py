@@ -88,7 +88,9 @@ def _share(scenario, variant, samples):
 
 
 def scenario_result(scenario, samples, raw, wrong):
-    """Everything about a scenario, as it goes into the JSON."""
+    """Everything about a scenario, as it goes into the JSON. A variant that failed in one round has
+    no figures, and no bar that needs them is reached."""
+    samples = {label: [] if label in wrong else rounds for label, rounds in samples.items()}
     variants = []
     for variant in scenario.variants:
         rounds = samples[variant.label]

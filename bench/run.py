@@ -97,7 +97,8 @@ class Bench:
         variants = scenario.variants
         try:
             with concurrent.futures.ThreadPoolExecutor(self.profile.jobs) as pool:
-                for number in range(min(self.profile.rounds, scenario.rounds_max)):
+                rounds = self.profile.rounds * scenario.rounds_times
+                for number in range(min(rounds, scenario.rounds_max)):
                     turn = number % len(variants)
                     for done in [pool.submit(self.round, scenario, variant, state)
                                  for variant in variants[turn:] + variants[:turn]]:

@@ -151,15 +151,21 @@ static double loopback_bytes_per_s(const uint8_t *from, uint64_t limit_ns)
 
 int main(int argument_count, char **arguments)
 {
-    struct ceiling_option options[] = { { "--seconds", "2" } }; /* for each of the two */
+    struct ceiling_option options[] = {
+        { "--seconds", "2" },   /* for each of the two */
+        { "--warmup-ms", "0" }, /* of the loopback, before its measurement */
+    };
 
-    ceiling_parse(argument_count, arguments, options, 1);
+    ceiling_parse(argument_count, arguments, options, 2);
     uint64_t limit_ns = ceiling_number(&options[0], 1, 3600) * 1000000000;
+    uint64_t warmup_ns = ceiling_number(&options[1], 0, 3600000) * 1000000;
     uint8_t *from = (uint8_t *)sl_memory_alloc((size_t)PAGES * PAGE_SIZE);
     uint8_t *to = (uint8_t *)sl_memory_alloc((size_t)PAGES * PAGE_SIZE);
     memset(from, 'x', (size_t)PAGES * PAGE_SIZE);
     memset(to, 0, (size_t)PAGES * PAGE_SIZE);
     double copied = copy_bytes_per_s(to, from, limit_ns);
+    if (warmup_ns > 0)
+        loopback_bytes_per_s(from, warmup_ns);
     printf("{\"page_bytes\": %d, \"memcpy_bytes_per_s\": %.0f, \"loopback_bytes_per_s\": %.0f}\n",
            PAGE_SIZE, copied, loopback_bytes_per_s(from, limit_ns));
     sl_memory_free(to);

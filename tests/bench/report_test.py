@@ -91,6 +91,28 @@ class BarTest(unittest.TestCase):
             self.assertIn("not measured", report._bar_row("s", found))
 
 
+class ScenarioTest(unittest.TestCase):
+    def found(self, wrong):
+        variants = (scenarios.Variant("a", "m"), scenarios.Variant("b", "m"))
+        bars = (scenarios.Bar("share", "rate", "a-m", "b-m", at_least=1),)
+        scenario = scenarios.Scenario("s", "what", variants, bars, ceiling="b-m")
+        samples = {"a-m": [{"rate": 2}, {"rate": 2}], "b-m": [{"rate": 1}]}
+        return report.scenario_result(scenario, samples, {"a-m": [1, 2], "b-m": [1]}, wrong)
+
+    def test_a_variant_that_failed_in_a_later_round_has_no_figures_and_no_bar(self):
+        for label in ("a-m", "b-m"):
+            found = self.found({label: "lost"})
+            self.assertNotIn("median", found["bars"][0])
+            self.assertIsNone(found["variants"][0]["ceiling_share"])
+            failed, = (v for v in found["variants"] if v["label"] == label)
+            self.assertEqual((failed["metrics"], failed["error"]), ({}, "lost"))
+
+    def test_the_others_have_theirs(self):
+        self.assertTrue(self.found({})["bars"][0]["reached"])
+        self.assertEqual(self.found({})["variants"][0]["ceiling_share"]["median"], 2)
+        self.assertEqual(self.found({"b-m": "lost"})["variants"][0]["metrics"]["rate"]["median"], 2)
+
+
 class ErrorTest(unittest.TestCase):
     @staticmethod
     def result(**role):
