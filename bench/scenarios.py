@@ -465,8 +465,9 @@ def overload_measure(variant, load, running, profile):
     found = metrics(check(over, ("429", "503")))
     found |= {"capacity": before["rate"], "goodput_share": found["rate"] / before["rate"],
               "refused_share": refused / max(answered, 1),
-              "retry_after_share": later / refused if refused else 0,
               "readers_p99_ratio": found.get("2.p99_us", 0) / before.get("2.p99_us", 1)}
+    if refused:
+        found["retry_after_share"] = later / refused
     return found, [closed, over]
 
 
