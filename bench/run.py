@@ -97,12 +97,17 @@ class Bench:
         variants = scenario.variants
         try:
             with concurrent.futures.ThreadPoolExecutor(self.profile.jobs) as pool:
-                rounds = self.profile.rounds * scenario.rounds_times
-                for number in range(min(rounds, scenario.rounds_max)):
+                wanted = self.profile.rounds * scenario.rounds_times
+                for number in range(min(wanted, scenario.rounds_max)):
                     turn = number % len(variants)
-                    for done in [pool.submit(self.round, scenario, variant, state)
-                                 for variant in variants[turn:] + variants[:turn]]:
-                        done.result()
+                    rounds = [pool.submit(self.round, scenario, variant, state)
+                              for variant in variants[turn:] + variants[:turn]]
+                    try:
+                        for done in rounds:
+                            done.result()
+                    except BaseException:
+                        pool.shutdown(cancel_futures=True)  # a signal ends the run, not the round
+                        raise
         finally:
             for running in state.kept.values():
                 running.stop()
@@ -123,6 +128,13 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+def positive(word):
+    number = int(word)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="SCENARIO",
@@ -130,8 +142,8 @@ def parse():
     parser.add_argument("--build", default=str(server.BUILD), help="folder of the programs")
     parser.add_argument("--pin", choices=CORES, default="free",
                         help="split: generator on one core, subject on another; see README")
-    parser.add_argument("--rounds", type=int, help="instead of the profile's")
-    parser.add_argument("--measure-ms", type=int, help="instead of the profile's")
+    parser.add_argument("--rounds", type=positive, help="instead of the profile's")
+    parser.add_argument("--measure-ms", type=positive, help="instead of the profile's")
     parser.add_argument("--list", action="store_true", help="print the scenarios and end")
     return parser.parse_intermixed_args()
 
