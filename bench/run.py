@@ -95,20 +95,16 @@ class Bench:
         """All rounds, in which the variants take turns, beginning with another one each time."""
         state = State(scenario)
         variants = scenario.variants
+        rounds = min(self.profile.rounds * scenario.rounds_times, scenario.rounds_max)
+        pool = concurrent.futures.ThreadPoolExecutor(self.profile.jobs)
         try:
-            with concurrent.futures.ThreadPoolExecutor(self.profile.jobs) as pool:
-                wanted = self.profile.rounds * scenario.rounds_times
-                for number in range(min(wanted, scenario.rounds_max)):
-                    turn = number % len(variants)
-                    rounds = [pool.submit(self.round, scenario, variant, state)
-                              for variant in variants[turn:] + variants[:turn]]
-                    try:
-                        for done in rounds:
-                            done.result()
-                    except BaseException:
-                        pool.shutdown(cancel_futures=True)  # a signal ends the run, not the round
-                        raise
+            for number in range(rounds):
+                turn = number % len(variants)
+                for done in [pool.submit(self.round, scenario, variant, state)
+                             for variant in variants[turn:] + variants[:turn]]:
+                    done.result()
         finally:
+            pool.shutdown(cancel_futures=True)  # a signal ends the run, not only its variant
             for running in state.kept.values():
                 running.stop()
         return report.scenario_result(scenario, state.samples, state.raw, state.wrong)

@@ -366,8 +366,8 @@ def mixed(p):
     readers = f"read set=r streams={many} connections={p.connections(1000)} rate=5000"
     live = f"append set=l {TEXT} rate=100 sse set=l {TEXT} connections={p.connections(100)}"
     setup = (create(few), create(1, "l", "text/plain"), *fill(many, KIB, set_="r"))
-    # What the system's own threads hold up comes to almost one request of a hundred, so without
-    # this the p99 says on which side of that a round was.
+    # The system's own threads hold up about as many requests as a p99 leaves out, so without this
+    # it says on which side of that a round was.
     variants = tuple(
         Variant("sluice", mode, load, case, setup=setup, realtime=True)
         for mode in ("memory", "durable")
