@@ -55,6 +55,14 @@ static void check_array(struct sl_bytes value, yajl_val expected)
     SL_ASSERT(count == YAJL_GET_ARRAY(expected)->len);
 }
 
+static bool has_name(yajl_val object, const char *name)
+{
+    for (size_t i = 0; i < object->u.object.len; i++)
+        if (strcmp(object->u.object.keys[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* The last member of a name counts. */
 static bool is_last(yajl_val object, size_t index)
 {
@@ -86,8 +94,11 @@ static void check_object(struct sl_bytes value, yajl_val expected)
         SL_ASSERT(found);
         check_value(member, expected->u.object.values[i]);
     }
-    bool found = sl_json_find(value, "a name that the input has not learned yet", &member);
-    SL_ASSERT(!found && member.size == 0);
+    /* The fuzzer learns names from what they are compared with, this one too. */
+    const char *rare = "a name of few inputs";
+    bool found = sl_json_find(value, rare, &member);
+    SL_ASSERT(found == has_name(expected, rare));
+    SL_ASSERT(found || member.size == 0);
 }
 
 static void check_value(struct sl_bytes value, yajl_val expected)
