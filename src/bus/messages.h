@@ -114,7 +114,7 @@ struct sl_message {
         uint64_t gate_lsn;        /* the answer may leave when this is durable */
         struct sl_stream *stream; /* borrowed; counted in its `unsettled` while in the gate */
         uint64_t tail;            /* durable tail of the stream from then on */
-        uint64_t parked_ms;       /* since when it waits for room in the log */
+        uint64_t parked_ms;       /* since when it waits for room in the log, or a flush */
         bool closed;
         bool again;     /* not an answer: handle the request again when it leaves there */
         bool cancelled; /* while `again`: the caller of a waiting read wants it back */

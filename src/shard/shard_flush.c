@@ -15,6 +15,7 @@ enum {
     BATCH_BYTES_MAX = 1024 * 1024, /* then it goes to the worker */
     RETRY_MS = 1000,               /* after a failure */
     REMOVED_MAX = 128 * 1024,      /* since the last flush: they are in no budget */
+    SCARCE_SHARE = 16,             /* when memory is scarce, this part of new payload is enough */
     FREED_SHARE = 8,               /* so much of the segments is dead: their space may come back */
     FREED_BYTES_MIN = 1024 * 1024, /* less is not worth a segment of tombstones */
     MERGE_PAUSE_MS = 1000,         /* between two looks for something to compact */
@@ -183,19 +184,33 @@ static bool is_log_dead(struct sl_shard *shard, uint64_t log_bytes) SL_RUNS_ON(s
     return flush->dead_look_bytes <= live_max;
 }
 
+/* Is there so much new payload that it is time to flush it? */
+static bool is_hot(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    uint64_t max = shard->setup.hot_max_bytes;
+    return shard->flush.hot_bytes >= (sli_shard_is_memory_scarce(shard) ? max / SCARCE_SHARE : max);
+}
+
+bool sli_shard_is_ahead_of_flush(const struct sl_shard *shard)
+{
+    return shard->flush.flush != NULL && is_hot(shard);
+}
+
 static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
     struct sli_flush *flush = &shard->flush;
     if (sli_shard_wants_backup(shard))
+        return true;
+    bool may_begin = !shard->failed && shard->now.running_ms >= flush->not_before_ms;
+    if (may_begin && is_hot(shard))
         return true;
     if (shard->now.running_ms == flush->looked_ms)
         return false;
     flush->looked_ms = shard->now.running_ms;
     uint64_t log_bytes = sl_wal_durable_mark(shard->wal).position - flush->installed.position;
     sl_metrics_publish(&shard->wal_bytes, log_bytes);
-    return !shard->failed && shard->now.running_ms >= flush->not_before_ms &&
-           (flush->hot_bytes >= shard->setup.hot_max_bytes || shard->removed.count >= REMOVED_MAX ||
-            log_bytes >= shard->setup.wal_budget_bytes ||
+    return may_begin &&
+           (shard->removed.count >= REMOVED_MAX || log_bytes >= shard->setup.wal_budget_bytes ||
             (flush->freed_bytes >= FREED_BYTES_MIN &&
              flush->freed_bytes >= shard->segment_bytes / FREED_SHARE) ||
             is_log_dead(shard, log_bytes));

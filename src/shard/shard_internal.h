@@ -123,7 +123,7 @@ struct sl_shard {
     struct sl_link unpins_out;  /* the same, by gate_lsn: to be sent */
     struct sl_link to_wake;     /* streams whose waiting reads have something to read */
     struct sl_link next_turn;   /* messages to be handled again */
-    struct sl_link parked;      /* messages that wait for room in the log, oldest first */
+    struct sl_link parked;      /* messages that wait for log or flush, oldest first */
     struct sl_link dirty;       /* streams that changed since they were last flushed */
     struct sl_inbox cold_in;    /* cold reads that are done */
     struct sl_wal *wal;         /* owned, or NULL: in memory */
@@ -224,6 +224,8 @@ void sli_shard_dispatch_parked(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 bool sli_shard_takes_record(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* May one be added for what happens by itself? Not before those that wait for room. */
 bool sli_shard_has_log_room(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
+/* Is little of the memory budget left? */
+bool sli_shard_is_memory_scarce(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Is there room for data: on the disk, and in memory for `growth` bytes? */
 SL_NODISCARD enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)
     SL_RUNS_ON(sl_role_shard);
@@ -237,6 +239,8 @@ struct sl_cold sli_cold_of(const struct sl_extent_on_disk *extent, struct sl_seg
 
 /* A slice of a flush or a compaction; true: there is more to do at once. */
 bool sli_shard_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
+/* Has enough for the next flush come while one is under way? More data waits for its end. */
+bool sli_shard_is_ahead_of_flush(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Gives up what is under way; true: nothing is under way any more. */
 bool sli_shard_stop_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* The stream was removed: the next flush writes its tombstone. */

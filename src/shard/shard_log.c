@@ -7,6 +7,7 @@
 enum {
     /* More than any record takes beside its payload: names, lineage, producer, sequence. */
     RECORD_HEAD_BYTES_MAX = SL_WAL_RESERVED_RECORD_BYTES,
+    MEMORY_SCARCE_EIGHTHS = 7, /* of the budget in use */
 };
 
 /* ---- records ---- */
@@ -98,6 +99,12 @@ bool sli_shard_has_log_room(struct sl_shard *shard)
     return sl_link_is_empty(&shard->parked) && sli_shard_takes_record(shard);
 }
 
+bool sli_shard_is_memory_scarce(const struct sl_shard *shard)
+{
+    return sl_account_bytes(shard->setup.account) >
+           shard->setup.memory_budget_bytes / 8 * MEMORY_SCARCE_EIGHTHS;
+}
+
 enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)
 {
     if (sl_account_bytes(shard->setup.account) + growth > shard->setup.memory_budget_bytes)
@@ -115,13 +122,20 @@ static bool is_change(enum sl_request request)
  * There is room for its record; or none will be made, since the disk is full and it will be
  * refused.
  */
-static bool can_be_handled(struct sl_shard *shard, const struct sl_message *message)
+static bool has_room(struct sl_shard *shard, const struct sl_message *message)
     SL_RUNS_ON(sl_role_shard)
 {
     size_t payload = message->payload.bytes.size + message->payload.lengths.size;
     if (shard->disk_full && (message->request == SL_REQUEST_CREATE || payload > 0))
         return true;
     return sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX + payload);
+}
+
+static bool can_be_handled(struct sl_shard *shard, const struct sl_message *message)
+    SL_RUNS_ON(sl_role_shard)
+{
+    bool waits_for_flush = message->payload.bytes.size > 0 && sli_shard_is_ahead_of_flush(shard);
+    return !waits_for_flush && has_room(shard, message);
 }
 
 static void park(struct sl_shard *shard, struct sl_message *message) SL_RUNS_ON(sl_role_shard)
@@ -163,11 +177,13 @@ void sli_shard_dispatch_parked(struct sl_shard *shard)
 {
     for (struct sl_link *link; (link = sl_link_first(&shard->parked)) != NULL;) {
         struct sl_message *message = SL_OBJECT(link, struct sl_message, shard.link);
-        if (can_be_handled(shard, message)) {
+        bool is_old = shard->now.running_ms - message->shard.parked_ms > SL_OVERLOAD_AGE_MS;
+        /* One that has waited long for a flush only may have what is left of the budget. */
+        if (can_be_handled(shard, message) || (is_old && has_room(shard, message))) {
             sl_link_remove(link);
             if (!sli_shard_end_cancelled(shard, message))
                 sli_shard_handle(shard, message);
-        } else if (shard->now.running_ms - message->shard.parked_ms > SL_OVERLOAD_AGE_MS) {
+        } else if (is_old) {
             sl_link_remove(link);
             message->shard.again = false;
             /* Full: what was kept for changes without data is used up, too. */

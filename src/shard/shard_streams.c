@@ -6,7 +6,6 @@
 enum {
     COMPACT_BUCKETS_MAX = 64,   /* of the table of names, per turn */
     COMPACT_PAUSE_FACTOR = 4,   /* a walk is followed by a pause of so many times its duration */
-    MEMORY_SCARCE_EIGHTHS = 7,  /* of the budget in use: time to compact */
     OVERDUE_RETRY_MS = 1000,    /* what is overdue but may not expire yet is looked at again */
     WALL_LOOK_MS = 3600 * 1000, /* so are instants of the wall clock: somebody may set it */
 };
@@ -211,8 +210,7 @@ size_t sli_shard_expire(struct sl_shard *shard, size_t max, uint64_t *expired)
 
 static bool begins_compaction(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    return sl_account_bytes(shard->setup.account) >
-               shard->setup.memory_budget_bytes / 8 * MEMORY_SCARCE_EIGHTHS &&
+    return sli_shard_is_memory_scarce(shard) &&
            shard->removed_lsn > shard->compaction.removed_lsn &&
            shard->now.running_ms >= shard->compaction.not_before_ms;
 }

@@ -695,3 +695,99 @@ TEST(DurableFull, ALogMostlyOfStreamsThatAreGoneIsGivenBack)
         sl_engine_close(&engine);
     }
 }
+
+/* Data comes faster than segments are written. */
+class DurableFlush : public testing::Test
+{
+  protected:
+    static constexpr uint64_t kBudget = 16 << 20;
+    static constexpr uint64_t kHotMax = kBudget / 4; /* then a flush begins */
+    static constexpr size_t kData = 1 << 20;
+    static constexpr int kLong_ms = SL_OVERLOAD_AGE_MS / 10 * 8;
+
+    void SetUp() override
+    {
+        struct sl_engine_options options = OneShardOn(&disk_, 64 << 20);
+        options.memory_budget_bytes = kBudget;
+        options.wal_budget_bytes = 1 << 30;
+        ASSERT_EQ(sl_engine_open(&options, &engine_), SL_OK);
+        session_ = std::make_unique<Session>(engine_);
+    }
+    void TearDown() override
+    {
+        disk_.HoldSyncs(false);
+        session_.reset();
+        sl_engine_close(&engine_);
+    }
+    enum sl_err Append(size_t size)
+    {
+        return session_->Append("a", Body(std::string(size, 'x'))).err;
+    }
+    /* Appends until one is not answered soon; the bytes before that. */
+    uint64_t FillUntilOneWaits(std::future<enum sl_err> *waiting)
+    {
+        for (uint64_t bytes = 0; bytes < 2 * kBudget; bytes += kData) {
+            *waiting = std::async(std::launch::async, [this] { return Append(kData); });
+            if (waiting->wait_for(std::chrono::milliseconds(kLong_ms)) != std::future_status::ready)
+                return bytes;
+            EXPECT_EQ(waiting->get(), SL_OK);
+        }
+        return 2 * kBudget;
+    }
+
+    SimDisk disk_{ 1 };
+    struct sl_engine *engine_ = nullptr;
+    std::unique_ptr<Session> session_;
+};
+
+TEST_F(DurableFlush, DataThatIsAheadOfItWaitsForItsEnd)
+{
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    ASSERT_EQ(session_->Create("b").err, SL_OK);
+    disk_.HoldSyncs(true);
+    std::future<enum sl_err> waiting;
+    uint64_t bytes = FillUntilOneWaits(&waiting);
+    EXPECT_GE(bytes, 2 * kHotMax);
+    EXPECT_LE(bytes, 3 * kHotMax);
+    Session other(engine_);
+    EXPECT_EQ(other.Head("a").stream.tail, bytes);
+    EXPECT_EQ(other.Read("a", FromStart()).err, SL_OK);
+    disk_.HoldSyncs(false);
+    EXPECT_EQ(waiting.get(), SL_OK);
+    EXPECT_EQ(other.Head("a").stream.tail, bytes + kData);
+    EXPECT_EQ(other.Append("b", Body("x")).err, SL_OK);
+}
+
+TEST_F(DurableFlush, DataThatHasWaitedForASecondMayHaveTheRestOfTheBudget)
+{
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    disk_.HoldSyncs(true);
+    std::future<enum sl_err> waiting;
+    uint64_t bytes = FillUntilOneWaits(&waiting) + kData;
+    EXPECT_EQ(waiting.get(), SL_OK);
+    enum sl_err err = SL_OK;
+    for (; err == SL_OK && bytes < 2 * kBudget; bytes += err == SL_OK ? 2 * kData : 0)
+        err = Append(2 * kData);
+    EXPECT_EQ(err, SL_ERR_MEMORY_LIMIT_EXCEEDED);
+    EXPECT_GE(bytes, kBudget / 4 * 3);
+    EXPECT_LE(bytes, kBudget);
+    EXPECT_EQ(session_->Head("a").stream.tail, bytes);
+    disk_.HoldSyncs(false);
+    EXPECT_TRUE(Eventually([&] { return Append(kData) == SL_OK; }));
+}
+
+TEST_F(DurableFlush, LittleDataIsEnoughWhenMemoryIsScarce)
+{
+    constexpr uint64_t kScarce = kBudget / 8 * 7;
+    constexpr int kStreamsAtOnce = 100;
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    for (int i = 0; StatusOf(engine_).memory_used_bytes <= kScarce; i++) {
+        std::vector<std::string> names;
+        for (int k = 0; k < kStreamsAtOnce; k++)
+            names.push_back(std::to_string(i) + "-" + std::to_string(k) + std::string(900, 'n'));
+        RunAll(session_.get(), SL_OPERATION_CREATE, names);
+    }
+    EXPECT_EQ(StatusOf(engine_).shard[0].segments, 0u) << "streams alone ask for none";
+    for (uint64_t bytes = 0; bytes < kHotMax; bytes += kData / 16)
+        ASSERT_EQ(Append(kData / 16), SL_OK) << bytes;
+}

@@ -355,14 +355,15 @@ void SimDisk::Record(const std::string &set, const std::string &clear, const Nod
 /* Waits as long as the device takes. EIO: it did not live to see the end. */
 int SimDisk::Wait(std::unique_lock<std::mutex> *lock, Flight *flight)
 {
-    if (!hold_ && delay_ms_ == 0)
+    auto is_held = [&] { return hold_ || (hold_syncs_ && flight->node == nullptr); };
+    if (!is_held() && delay_ms_ == 0)
         return 0;
     auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(delay_ms_);
     uint64_t life = life_;
     flights_.push_back(flight);
     changed_.notify_all();
-    while (life == life_ && (hold_ || std::chrono::steady_clock::now() < end)) {
-        if (hold_)
+    while (life == life_ && (is_held() || std::chrono::steady_clock::now() < end)) {
+        if (is_held())
             changed_.wait(*lock);
         else
             changed_.wait_until(*lock, end);
@@ -966,6 +967,13 @@ void SimDisk::Hold(bool hold)
 {
     std::lock_guard<std::mutex> lock(mutex_);
     hold_ = hold;
+    changed_.notify_all();
+}
+
+void SimDisk::HoldSyncs(bool hold)
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    hold_syncs_ = hold;
     changed_.notify_all();
 }
 

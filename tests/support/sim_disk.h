@@ -125,6 +125,8 @@ class SimDisk
     void SetDelay(unsigned delay_ms);
     /* Synced writes and syncs do not return until Hold(false), a power cut or a crash. */
     void Hold(bool hold);
+    /* The same of syncs alone: the log is written on, segments and new files are not done. */
+    void HoldSyncs(bool hold);
     /* Returns when so many calls are held or delayed; false: not within ten seconds. */
     bool WaitForHeld(size_t count);
 
@@ -226,6 +228,7 @@ class SimDisk
     DirectIo direct_ = DirectIo::kWorks;
     bool volatile_ = false;
     bool hold_ = false;
+    bool hold_syncs_ = false;
     unsigned delay_ms_ = 0;
 };
 
