@@ -5,16 +5,22 @@
 #include "journal/encoding_internal.h"
 #include "journal/segment_internal.h"
 
-/* One sync of gigabytes at the end would keep the log's commits waiting behind it. */
-enum { SYNC_BYTES = 32 * 1024 * 1024 };
+enum {
+    WRITE_BYTES = 1024 * 1024, /* of one write */
+    /* One sync of gigabytes at the end would keep the log's commits waiting behind it. */
+    SYNC_BYTES = 32 * 1024 * 1024,
+};
 
 struct sl_segment_writer {
     const struct sl_vfs *vfs; /* borrowed */
     char *directory;          /* owned */
     struct sl_file *file;     /* owned: seg-N.tmp */
+    bool direct;              /* how it is open */
     uint64_t number;
     uint64_t log_id;
     uint64_t position;           /* where the next byte goes */
+    uint8_t *staged;             /* owned, aligned: what is not written yet; WRITE_BYTES */
+    size_t staged_size;          /* bytes of it */
     uint64_t synced;             /* what was synced on the way */
     bool compacted;              /* for the footer */
     uint64_t first_lsn;          /* lowest so far */
@@ -87,31 +93,64 @@ static bool path_of(const char *directory, uint64_t number, bool tmp, char *out)
     return sl_path_join(out, directory, name);
 }
 
+static int open_file(struct sl_segment_writer *writer)
+{
+    char path[SL_PATH_SIZE_MAX];
+    const struct sl_vfs *vfs = writer->vfs;
+    unsigned direct = writer->direct ? SL_VFS_DIRECT : 0;
+    if (!path_of(writer->directory, writer->number, true, path))
+        return ENAMETOOLONG;
+    int error_number = vfs->unlink(vfs, path); /* what a crash has left there does not count */
+    if (error_number != 0 && error_number != ENOENT)
+        return error_number;
+    return vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE | direct, &writer->file);
+}
+
+/* The file system refuses direct writes, now or at the first one. */
+static int open_buffered(struct sl_segment_writer *writer)
+{
+    if (writer->file != NULL)
+        writer->vfs->close(writer->file);
+    writer->file = NULL;
+    writer->direct = false;
+    return open_file(writer);
+}
+
+static void free_writer(struct sl_segment_writer **writer)
+{
+    struct sl_segment_writer *gone = *writer;
+    *writer = NULL;
+    if (gone->file != NULL)
+        gone->vfs->close(gone->file);
+    sl_buffer_deinit(&gone->pending);
+    sl_buffer_deinit(&gone->block);
+    sl_buffer_deinit(&gone->block_list);
+    sl_memory_free(gone->staged);
+    sl_memory_free(gone->directory);
+    sl_memory_free(gone);
+}
+
 enum sl_err sl_segment_writer_open(const struct sl_vfs *vfs, const char *directory, uint64_t number,
                                    uint64_t log_id, struct sl_segment_writer **writer)
 {
-    char path[SL_PATH_SIZE_MAX];
-    struct sl_file *file = NULL;
-    *writer = NULL;
-    if (!path_of(directory, number, true, path))
-        return SL_ERR_STORAGE_FAILED;
-    int error_number = vfs->unlink(vfs, path); /* what a crash has left there does not count */
-    if (error_number == 0 || error_number == ENOENT)
-        error_number = vfs->open(vfs, path, SL_VFS_WRITE | SL_VFS_CREATE, &file);
-    if (error_number != 0)
-        return sli_disk_err(error_number);
     struct sl_segment_writer *opened = sl_memory_alloc(sizeof(*opened));
     *opened = (struct sl_segment_writer){
         .vfs = vfs,
-        .file = file,
+        .direct = true,
         .number = number,
         .log_id = log_id,
         .first_lsn = UINT64_MAX,
     };
     opened->directory = sl_memory_alloc(strlen(directory) + 1);
     memcpy(opened->directory, directory, strlen(directory) + 1);
+    opened->staged = sl_memory_alloc_aligned(SL_DISK_BLOCK_BYTES, WRITE_BYTES);
+    int error_number = open_file(opened);
+    if (error_number == EINVAL)
+        error_number = open_buffered(opened);
     *writer = opened;
-    return SL_OK;
+    if (error_number != 0)
+        free_writer(writer);
+    return sli_disk_err(error_number);
 }
 
 void sli_segment_writer_set_compacted(struct sl_segment_writer *writer)
@@ -119,13 +158,46 @@ void sli_segment_writer_set_compacted(struct sl_segment_writer *writer)
     writer->compacted = true;
 }
 
+/* Writes what is staged, and `padding` behind it. */
+static int write_staged(struct sl_segment_writer *writer, size_t padding)
+{
+    uint64_t at = writer->position - writer->staged_size;
+    size_t size = writer->staged_size + padding;
+    writer->staged_size = 0;
+    int error_number = writer->vfs->write(writer->file, writer->staged, size, at);
+    if (error_number != EINVAL || !writer->direct || at > 0)
+        return error_number;
+    error_number = open_buffered(writer);
+    return error_number != 0 ? error_number
+                             : writer->vfs->write(writer->file, writer->staged, size, at);
+}
+
 static enum sl_err write_out(struct sl_segment_writer *writer, struct sl_bytes bytes)
 {
-    if (bytes.size == 0)
-        return SL_OK;
-    int error_number = writer->vfs->write(writer->file, bytes.data, bytes.size, writer->position);
-    writer->position += bytes.size;
+    int error_number = 0;
+    while (bytes.size > 0 && error_number == 0) {
+        size_t room = WRITE_BYTES - writer->staged_size;
+        size_t size = bytes.size < room ? bytes.size : room;
+        memcpy(writer->staged + writer->staged_size, bytes.data, size);
+        writer->staged_size += size;
+        writer->position += size;
+        bytes = sl_bytes(bytes.data + size, bytes.size - size);
+        if (size == room)
+            error_number = write_staged(writer, 0);
+    }
     return sli_disk_err(error_number);
+}
+
+/* The file gets its size, and all of it is durable. */
+static int write_end(struct sl_segment_writer *writer)
+{
+    size_t padding =
+        (SL_DISK_BLOCK_BYTES - writer->staged_size % SL_DISK_BLOCK_BYTES) % SL_DISK_BLOCK_BYTES;
+    memset(writer->staged + writer->staged_size, 0, padding);
+    int error_number = write_staged(writer, padding);
+    if (error_number == 0 && padding > 0)
+        error_number = writer->vfs->truncate(writer->file, writer->position);
+    return error_number != 0 ? error_number : writer->vfs->sync(writer->file);
 }
 
 static struct sl_extent_on_disk *extents_of(struct sl_buffer *buffer)
@@ -259,19 +331,7 @@ static enum sl_err write_footer(struct sl_segment_writer *writer)
     sli_footer_encode(&footer, sl_buffer_reserve(list, SLI_FOOTER_BYTES));
     list->size += SLI_FOOTER_BYTES;
     enum sl_err err = write_out(writer, sl_buffer_bytes(list));
-    return err == SL_OK ? sli_disk_err(writer->vfs->sync(writer->file)) : err;
-}
-
-static void free_writer(struct sl_segment_writer **writer)
-{
-    struct sl_segment_writer *gone = *writer;
-    *writer = NULL;
-    gone->vfs->close(gone->file);
-    sl_buffer_deinit(&gone->pending);
-    sl_buffer_deinit(&gone->block);
-    sl_buffer_deinit(&gone->block_list);
-    sl_memory_free(gone->directory);
-    sl_memory_free(gone);
+    return err == SL_OK ? sli_disk_err(write_end(writer)) : err;
 }
 
 void sli_segment_remove(const struct sl_vfs *vfs, const char *directory, uint64_t number)
