@@ -178,6 +178,12 @@ def appends(p):
                                     x=size)),
         ceiling="h2o-bare", axis="bytes of an append")
     yield Scenario(
+        "append-sustained", "append of 64 KiB, 64 connections, for so long that segments are "
+        "written, and compacted, meanwhile",
+        (Variant("sluice", "durable",
+                 f"measure-ms={5 * p.measure_ms} {load(64, size=64 * KIB)}", setup=(create(one),)),),
+        rounds_max=3)
+    yield Scenario(
         "append-json", "append of 64 JSON messages, 16 KiB in all, 64 connections",
         ours_and_h2o(load(64, size=16 * KIB, more="json=64"),
                      setup=(create(one, type_="application/json"),)),
