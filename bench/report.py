@@ -4,10 +4,12 @@ import pathlib
 import shutil
 import statistics
 import subprocess
+import textwrap
 import time
 
 MIB = 1 << 20
 PLOT_SIZE = "800,500"
+TITLE_WIDTH = 80  # characters of a line of that width
 TITLES = {"rate": "operations per second", "bytes_per_s": "bytes per second",
           "2.delivery_rate": "deliveries per second", "ready_s": "seconds to ready"}
 
@@ -191,6 +193,11 @@ def _gnuplot(script):
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
+def _title(text):
+    """In lines that fit above a plot."""
+    return "\\n".join(textwrap.wrap(text, TITLE_WIDTH))
+
+
 def _axes_plot(scenario):
     blocks, plots = [], []
     for n, (name, points) in enumerate(_series(scenario).items()):
@@ -200,7 +207,7 @@ def _axes_plot(scenario):
     return "".join(blocks) + (
         f"set logscale x\nset xlabel '{scenario['axis']}'\n"
         f"set ylabel '{TITLES.get(scenario['metric'], scenario['metric'])}'\n"
-        f"set yrange [0:*]\nset title \"{scenario['what']}\"\nset key below\nset grid\n"
+        f"set yrange [0:*]\nset title \"{_title(scenario['what'])}\"\nset key below\nset grid\n"
         f"plot {', '.join(plots)}\n")
 
 
@@ -219,7 +226,8 @@ def _latency_plot(scenario):
         return None
     return "".join(blocks) + (
         "set xtics ('p50' 0, 'p90' 1, 'p99' 2, 'p99.9' 3, 'max' 4)\nset ylabel 'ms'\n"
-        f"set logscale y\nset title \"latency: {scenario['what']}\"\nset key below\nset grid\n"
+        f"set logscale y\nset title \"{_title('latency: ' + scenario['what'])}\"\n"
+        "set key below\nset grid\n"
         f"plot {', '.join(plots)}\n")
 
 
