@@ -82,21 +82,22 @@ static void join_parts(struct sl_message *message, const struct sl_bytes *parts,
     message->payload.bytes = sl_buffer_bytes(joined);
 }
 
-/* A large payload gets its block here, so that its bytes are not copied by the shard. */
-static enum sl_err own_block(struct sl_engine *engine, struct sl_payload *payload)
+/*
+ * A large payload gets its block here, so that its bytes are not copied by the shard; but not when
+ * memory is scarce, as it may have to wait there.
+ */
+static void own_block(struct sl_engine *engine, struct sl_payload *payload)
 {
     size_t size = payload->bytes.size + payload->lengths.size;
-    if (size < SL_OWN_BLOCK_SIZE_BYTES)
-        return SL_OK;
-    if (sl_account_bytes(&engine->account) + size > engine->memory_budget_bytes)
-        return SL_ERR_MEMORY_LIMIT_EXCEEDED;
+    uint64_t most = engine->memory_budget_bytes / 8 * SL_MEMORY_SCARCE_EIGHTHS;
+    if (size < SL_OWN_BLOCK_SIZE_BYTES || sl_account_bytes(&engine->account) + size > most)
+        return;
     payload->block = sl_block_create(size, &engine->account);
     uint8_t *to = sl_block_data(payload->block);
     memcpy(to, payload->bytes.data, payload->bytes.size);
     if (payload->lengths.size > 0)
         memcpy(to + payload->bytes.size, payload->lengths.data, payload->lengths.size);
     payload->bytes.data = to;
-    return SL_OK;
 }
 
 /* Turns what the caller gave into what is stored; what is wrong with it is judged last. */
@@ -113,7 +114,7 @@ static void prepare_payload(struct sl_session *session, struct sl_message *messa
                                           session->engine->payload_max_bytes)
         message->late_err = SL_ERR_PAYLOAD_TOO_LARGE;
     if (message->late_err == SL_OK)
-        message->late_err = own_block(session->engine, &message->payload);
+        own_block(session->engine, &message->payload);
 }
 
 /* ---- CREATE ---- */

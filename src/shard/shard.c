@@ -12,6 +12,7 @@ enum {
     EXPIRE_BATCH_MAX = 256, /* streams per turn */
     UNPINS_BATCH_MAX = 256, /* likewise */
     OVERFLOW_RETRY_MS = 1,  /* a session that does not take its answers is looked at again */
+    SLAB_SCARCE_SHARE = 16, /* of a slab is one when memory is scarce: what is left may hold that */
     PARKED_RETRY_MS = 100,  /* requests that wait for the log are looked at again: they grow old */
     HOUSEKEEPING_MS = 1000, /* a durable shard looks whether there is something to flush or merge */
     SLEEP_MAX_MS = 60 * 1000, /* fits an int; waking up once a minute costs nothing */
@@ -411,6 +412,9 @@ static uint64_t turn(struct sl_shard *shard, uint64_t bits) SL_RUNS_ON(sl_role_s
     uint64_t more = 0;
     read_clocks(shard);
     shard->disk_full = shard->wal != NULL && sl_wal_space(shard->wal) != SL_OK;
+    size_t slab_size = shard->setup.slab_size;
+    sl_slab_set_size(&shard->slab,
+                     sli_shard_is_memory_scarce(shard) ? slab_size / SLAB_SCARCE_SHARE : slab_size);
     if ((bits & (UINT64_C(1) << SL_PORT_INBOX)) != 0) {
         sli_shard_take_cold(shard);
         sli_shard_take_tasks(shard);

@@ -187,8 +187,16 @@ static bool is_log_dead(struct sl_shard *shard, uint64_t log_bytes) SL_RUNS_ON(s
 /* Is there so much new payload that it is time to flush it? */
 static bool is_hot(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
 {
-    uint64_t max = shard->setup.hot_max_bytes;
-    return shard->flush.hot_bytes >= (sli_shard_is_memory_scarce(shard) ? max / SCARCE_SHARE : max);
+    uint64_t hot = shard->flush.hot_bytes, max = shard->setup.hot_max_bytes;
+    if (hot < max && sli_shard_is_memory_scarce(shard)) {
+        uint64_t used = sl_account_bytes(shard->setup.account);
+        uint64_t budget = shard->setup.memory_budget_bytes;
+        uint64_t left = used < budget ? budget - used : 0;
+        max /= SCARCE_SHARE;
+        if (left < max)
+            max = left; /* else that much would never come */
+    }
+    return hot > 0 && hot >= max;
 }
 
 bool sli_shard_is_ahead_of_flush(const struct sl_shard *shard)

@@ -222,7 +222,7 @@ void sli_shard_wait_for_room(struct sl_shard *shard, struct sl_message *message)
 void sli_shard_dispatch_parked(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Does a record without payload fit into the log now? */
 bool sli_shard_takes_record(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
-/* May one be added for what happens by itself? Not before those that wait for room. */
+/* May one be added for what happens by itself? Not before those that wait for room in the log. */
 bool sli_shard_has_log_room(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Is little of the memory budget left? */
 bool sli_shard_is_memory_scarce(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);

@@ -7,7 +7,6 @@
 enum {
     /* More than any record takes beside its payload: names, lineage, producer, sequence. */
     RECORD_HEAD_BYTES_MAX = SL_WAL_RESERVED_RECORD_BYTES,
-    MEMORY_SCARCE_EIGHTHS = 7, /* of the budget in use */
 };
 
 /* ---- records ---- */
@@ -94,15 +93,10 @@ bool sli_shard_takes_record(struct sl_shard *shard)
            (!shard->failed && sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX));
 }
 
-bool sli_shard_has_log_room(struct sl_shard *shard)
-{
-    return sl_link_is_empty(&shard->parked) && sli_shard_takes_record(shard);
-}
-
 bool sli_shard_is_memory_scarce(const struct sl_shard *shard)
 {
     return sl_account_bytes(shard->setup.account) >
-           shard->setup.memory_budget_bytes / 8 * MEMORY_SCARCE_EIGHTHS;
+           shard->setup.memory_budget_bytes / 8 * SL_MEMORY_SCARCE_EIGHTHS;
 }
 
 enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)
@@ -129,6 +123,14 @@ static bool has_room(struct sl_shard *shard, const struct sl_message *message)
     if (shard->disk_full && (message->request == SL_REQUEST_CREATE || payload > 0))
         return true;
     return sl_wal_has_room(shard->wal, RECORD_HEAD_BYTES_MAX + payload);
+}
+
+bool sli_shard_has_log_room(struct sl_shard *shard)
+{
+    struct sl_link *first = sl_link_first(&shard->parked);
+    bool waits_for_log =
+        first != NULL && !has_room(shard, SL_OBJECT(first, struct sl_message, shard.link));
+    return !waits_for_log && sli_shard_takes_record(shard);
 }
 
 static bool can_be_handled(struct sl_shard *shard, const struct sl_message *message)

@@ -17,6 +17,12 @@ void sl_slab_deinit(struct sl_slab *slab)
         sl_block_unref(&slab->block);
 }
 
+void sl_slab_set_size(struct sl_slab *slab, size_t size)
+{
+    SL_ASSERT(size > 0 && size <= SL_SLAB_SIZE_BYTES);
+    slab->size = size;
+}
+
 static size_t stored_size(const struct sl_payload *payload)
 {
     return payload->bytes.size + payload->lengths.size;
@@ -24,7 +30,7 @@ static size_t stored_size(const struct sl_payload *payload)
 
 static bool fits(const struct sl_slab *slab, size_t size)
 {
-    return slab->block != NULL && size <= slab->size - slab->used;
+    return slab->block != NULL && size <= slab->block->size - slab->used;
 }
 
 /* Such a payload has a block of its own, so that no slab loses much space at its end. */

@@ -43,6 +43,8 @@ struct sl_slab {
 /* `size`: bytes of a shared block, at most SL_SLAB_SIZE_BYTES. */
 void sl_slab_init(struct sl_slab *slab, size_t size, struct sl_account *account);
 void sl_slab_deinit(struct sl_slab *slab);
+/* Of the next shared blocks, as above. */
+void sl_slab_set_size(struct sl_slab *slab, size_t size);
 
 /*
  * Bytes that storing this payload would add to the account; 0 when it fits into the current block.

@@ -8,6 +8,7 @@
 #include "support/small_directory.h"
 #include "support/wal_fixture.h"
 
+#include <atomic>
 #include <future>
 
 namespace
@@ -707,11 +708,18 @@ class DurableFlush : public testing::Test
 
     void SetUp() override
     {
-        struct sl_engine_options options = OneShardOn(&disk_, 64 << 20);
+        struct sl_engine_options options = OneShardOn(&disk_, 32 << 20);
         options.memory_budget_bytes = kBudget;
         options.wal_budget_bytes = 1 << 30;
         ASSERT_EQ(sl_engine_open(&options, &engine_), SL_OK);
         session_ = std::make_unique<Session>(engine_);
+        /* Until the log has its files, which takes the disk a while. */
+        uint64_t calls = 0;
+        EXPECT_TRUE(Eventually([&] {
+            uint64_t before = std::exchange(calls, disk_.Count(DiskCall::kAny));
+            Sleep_ms(kLong_ms / 4);
+            return before == calls;
+        }));
     }
     void TearDown() override
     {
@@ -758,6 +766,58 @@ TEST_F(DurableFlush, DataThatIsAheadOfItWaitsForItsEnd)
     EXPECT_EQ(other.Append("b", Body("x")).err, SL_OK);
 }
 
+TEST_F(DurableFlush, StreamsExpireWhileDataWaits)
+{
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    ASSERT_EQ(session_->Create("short", Plain().Ttl(1)).err, SL_OK);
+    disk_.HoldSyncs(true);
+    std::future<enum sl_err> waiting;
+    (void)FillUntilOneWaits(&waiting);
+    /* Each waits for a second, and when one goes on another still waits. */
+    std::atomic<bool> done{ false };
+    auto append = [&](int delay_ms) {
+        Sleep_ms(delay_ms);
+        for (Session other(engine_); !done;)
+            EXPECT_EQ(other.Append("a", Body("x")).err, SL_OK);
+    };
+    auto one = std::async(std::launch::async, append, 0);
+    auto two = std::async(std::launch::async, append, kLong_ms / 2);
+    EXPECT_TRUE(Eventually([&] { return StatusOf(engine_).streams == 1; }));
+    done = true;
+    one.get();
+    two.get();
+    EXPECT_EQ(waiting.get(), SL_OK);
+}
+
+/* Large bodies get their memory before the shard sees them. */
+TEST_F(DurableFlush, MoreDataThanTheBudgetMayComeAtOnce)
+{
+    constexpr size_t kAtOnce = 4 * kBudget / kData;
+    const int64_t began_ms = Steady_ms();
+    uint64_t taken = 0;
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    const std::string data(kData, 'x');
+    const AppendRequest request = Body(data);
+    std::vector<std::vector<struct sl_bytes>> parts(kAtOnce);
+    for (auto &part : parts) {
+        struct sl_operation *op = sl_session_take(session_->get(), SL_OPERATION_APPEND);
+        Session::Fill(op, sl_bytes_of("a"), request, &part);
+        sl_session_submit(session_->get(), op);
+    }
+    sl_session_flush(session_->get());
+    for (size_t done = 0; done < kAtOnce;) {
+        struct sl_operation *op = sl_session_poll(session_->get());
+        if (op == nullptr)
+            continue;
+        taken += op->err == SL_OK ? kData : 0;
+        bool has_waited = Steady_ms() - began_ms >= SL_OVERLOAD_AGE_MS;
+        EXPECT_TRUE(op->err == SL_OK || has_waited) << done;
+        sl_session_put(session_->get(), &op);
+        done++;
+    }
+    EXPECT_EQ(session_->Head("a").stream.tail, taken);
+}
+
 TEST_F(DurableFlush, DataThatHasWaitedForASecondMayHaveTheRestOfTheBudget)
 {
     ASSERT_EQ(session_->Create("a").err, SL_OK);
@@ -790,4 +850,18 @@ TEST_F(DurableFlush, LittleDataIsEnoughWhenMemoryIsScarce)
     EXPECT_EQ(StatusOf(engine_).shard[0].segments, 0u) << "streams alone ask for none";
     for (uint64_t bytes = 0; bytes < kHotMax; bytes += kData / 16)
         ASSERT_EQ(Append(kData / 16), SL_OK) << bytes;
+}
+
+/* What is left is less than a sixteenth of what a flush wants, and less than a slab. */
+TEST_F(DurableFlush, NearlyNothingIsEnoughWhenThatIsWhatIsLeft)
+{
+    constexpr uint64_t kLeft = 100 << 10;
+    ASSERT_EQ(session_->Create("a").err, SL_OK);
+    for (int i = 0; i < 150; i++)
+        ASSERT_EQ(Append(1000), SL_OK) << "a part of the first slab";
+    ASSERT_EQ(sli_engine_ask_all(engine_, SL_SHARD_TASK_FLUSH, nullptr), SL_OK);
+    for (int i = 0; StatusOf(engine_).memory_used_bytes < kBudget - kLeft; i++)
+        ASSERT_EQ(session_->Create(std::to_string(i) + std::string(900, 'n')).err, SL_OK);
+    for (uint64_t bytes = 0; bytes < kData; bytes += 1000)
+        ASSERT_EQ(Append(1000), SL_OK) << bytes;
 }

@@ -245,4 +245,20 @@ TEST_F(SlabDeathTest, RefusesOtherSizes)
     EXPECT_DEATH(sl_slab_init(&slab, SL_SLAB_SIZE_BYTES + 1, &account_), "panic");
 }
 
+TEST_F(Slab, IsAsLargeAsWhenItWasBegun)
+{
+    Store(1);
+    sl_slab_set_size(&slab_, kSize / 4);
+    sl_place first = Store(kSize / 16);
+    EXPECT_EQ(first.block, places_[0].block) << "the large one has room";
+    for (size_t used = 1 + kSize / 16; used + kSize / 16 <= kSize; used += kSize / 16)
+        EXPECT_EQ(Store(kSize / 16).block, first.block) << used;
+    sl_place next = Store(kSize / 16);
+    EXPECT_NE(next.block, first.block);
+    sl_slab_set_size(&slab_, kSize);
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQ(Store(kSize / 16).block, next.block);
+    EXPECT_NE(Store(kSize / 16).block, next.block) << "the small one is full";
+}
+
 } // namespace
