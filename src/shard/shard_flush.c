@@ -16,6 +16,7 @@ enum {
     RETRY_MS = 1000,               /* after a failure */
     REMOVED_MAX = 128 * 1024,      /* since the last flush: they are in no budget */
     SCARCE_SHARE = 16,             /* when memory is scarce, this part of new payload is enough */
+    SMALL_SEGMENTS_MAX = 48,       /* with so many there are no more small flushes: descriptors */
     FREED_SHARE = 8,               /* so much of the segments is dead: their space may come back */
     FREED_BYTES_MIN = 1024 * 1024, /* less is not worth a segment of tombstones */
     MERGE_PAUSE_MS = 1000,         /* between two looks for something to compact */
@@ -199,9 +200,16 @@ static bool is_hot(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     return hot > 0 && hot >= max;
 }
 
+/* A small one waits until compactions have left fewer segments. */
+static bool may_flush(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
+{
+    return shard->flush.hot_bytes >= shard->setup.hot_max_bytes ||
+           shard->segment_count < SMALL_SEGMENTS_MAX;
+}
+
 bool sli_shard_is_ahead_of_flush(const struct sl_shard *shard)
 {
-    return shard->flush.flush != NULL && is_hot(shard);
+    return (shard->flush.flush != NULL || !may_flush(shard)) && is_hot(shard);
 }
 
 static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
@@ -210,7 +218,7 @@ static bool wants_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard)
     if (sli_shard_wants_backup(shard))
         return true;
     bool may_begin = !shard->failed && shard->now.running_ms >= flush->not_before_ms;
-    if (may_begin && is_hot(shard))
+    if (may_begin && is_hot(shard) && may_flush(shard))
         return true;
     if (shard->now.running_ms == flush->looked_ms)
         return false;

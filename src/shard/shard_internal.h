@@ -239,7 +239,7 @@ struct sl_cold sli_cold_of(const struct sl_extent_on_disk *extent, struct sl_seg
 
 /* A slice of a flush or a compaction; true: there is more to do at once. */
 bool sli_shard_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
-/* Has enough for the next flush come while one is under way? More data waits for its end. */
+/* Has enough for a flush come that cannot begin yet? More data waits for that. */
 bool sli_shard_is_ahead_of_flush(const struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
 /* Gives up what is under way; true: nothing is under way any more. */
 bool sli_shard_stop_flush(struct sl_shard *shard) SL_RUNS_ON(sl_role_shard);
