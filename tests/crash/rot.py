@@ -129,7 +129,8 @@ class Damage:
             self.path, at, fields = self.rng.choice(last)
             self.at = at + self.rng.randrange(FRAME.size + fields[SIZE])
             return True
-        paths = sorted(self.directory.rglob(pattern))
+        # A segment of which nothing was written before the kill is empty: there is nothing to rot.
+        paths = sorted(path for path in self.directory.rglob(pattern) if path.stat().st_size > 0)
         if not paths:
             return False
         self.path = self.rng.choice(paths)
