@@ -71,6 +71,13 @@ static inline uint64_t sl_account_bytes(const struct sl_account *account)
     return __atomic_load_n(&account->bytes, __ATOMIC_RELAXED);
 }
 
+/* Are, or with `growth` bytes more would be, more than 7/8 of the budget in use? */
+static inline bool sl_account_is_scarce(const struct sl_account *account, uint64_t growth,
+                                        uint64_t budget)
+{
+    return sl_account_bytes(account) + growth > budget / 8 * 7;
+}
+
 static inline void sl_account_add(struct sl_account *account, uint64_t bytes)
 {
     __atomic_fetch_add(&account->bytes, bytes, __ATOMIC_RELAXED);

@@ -34,10 +34,6 @@ enum {
     /* Arrays and objects within each other: bounds the parser's stack. INVALID_JSON */
     SL_JSON_DEPTH_MAX = 1024,
 
-    /* Eighths of the memory budget: with more of it in use, data takes no more memory than it must
-     * and is flushed early. */
-    SL_MEMORY_SCARCE_EIGHTHS = 7,
-
     /* Bytes of a request body unless an option says otherwise. PAYLOAD_TOO_LARGE */
     SL_BODY_SIZE_MAX_DEFAULT = 16 * 1024 * 1024,
     /* Bytes; the largest value of that option: sizes of payloads fit in 32 bits. */

@@ -51,11 +51,11 @@ struct sl_timer_level {
 };
 
 struct sl_timer_wheel {
-    uint64_t now_ms;          /* latest time that advance was told */
-    uint64_t position_ms;     /* up to here slots are emptied; behind now_ms after `max` was hit */
-    struct sl_link due;       /* timers that fire now, in order */
-    struct sl_link moving;    /* of the slot at the position: they are spread before it moves on */
-    struct sl_link late;      /* timers set for now_ms or before: they fire at the next advance */
+    uint64_t now_ms;       /* latest time that advance was told */
+    uint64_t position_ms;  /* up to here slots are emptied; behind now_ms after `max` was hit */
+    struct sl_link due;    /* timers that fire now, in order */
+    struct sl_link moving; /* the rest of the slot at the position: to be spread before it moves */
+    struct sl_link late;   /* timers set for now_ms or before: they fire at the next advance */
     uint32_t levels_occupied; /* one bit per level that has a bit in `occupied` */
     struct sl_timer_level levels[SL_TIMER_WHEEL_LEVELS];
 };

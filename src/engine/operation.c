@@ -89,8 +89,8 @@ static void join_parts(struct sl_message *message, const struct sl_bytes *parts,
 static void own_block(struct sl_engine *engine, struct sl_payload *payload)
 {
     size_t size = payload->bytes.size + payload->lengths.size;
-    uint64_t most = engine->memory_budget_bytes / 8 * SL_MEMORY_SCARCE_EIGHTHS;
-    if (size < SL_OWN_BLOCK_SIZE_BYTES || sl_account_bytes(&engine->account) + size > most)
+    if (size < SL_OWN_BLOCK_SIZE_BYTES ||
+        sl_account_is_scarce(&engine->account, size, engine->memory_budget_bytes))
         return;
     payload->block = sl_block_create(size, &engine->account);
     uint8_t *to = sl_block_data(payload->block);

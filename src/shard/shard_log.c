@@ -95,8 +95,7 @@ bool sli_shard_takes_record(struct sl_shard *shard)
 
 bool sli_shard_is_memory_scarce(const struct sl_shard *shard)
 {
-    return sl_account_bytes(shard->setup.account) >
-           shard->setup.memory_budget_bytes / 8 * SL_MEMORY_SCARCE_EIGHTHS;
+    return sl_account_is_scarce(shard->setup.account, 0, shard->setup.memory_budget_bytes);
 }
 
 enum sl_err sli_shard_check_space(const struct sl_shard *shard, size_t growth)
