@@ -704,6 +704,7 @@ class DurableFlush : public testing::Test
     static constexpr uint64_t kBudget = 16 << 20;
     static constexpr uint64_t kHotMax = kBudget / 4; /* then a flush begins */
     static constexpr size_t kData = 1 << 20;
+    static constexpr size_t kLittle = kHotMax / 64;
     static constexpr int kLong_ms = SL_OVERLOAD_AGE_MS / 10 * 8;
 
     void SetUp() override
@@ -724,6 +725,7 @@ class DurableFlush : public testing::Test
     void TearDown() override
     {
         disk_.HoldSyncs(false);
+        disk_.HoldReadsOf("");
         session_.reset();
         sl_engine_close(&engine_);
     }
@@ -741,6 +743,24 @@ class DurableFlush : public testing::Test
             EXPECT_EQ(waiting->get(), SL_OK);
         }
         return 2 * kBudget;
+    }
+
+    /* Streams take most of the budget, and "a" is there. */
+    void FillWithStreams()
+    {
+        constexpr int kAtOnce = 100;
+        ASSERT_EQ(session_->Create("a").err, SL_OK);
+        for (int i = 0; StatusOf(engine_).memory_used_bytes <= kBudget / 8 * 7; i++) {
+            std::vector<std::string> names;
+            for (int k = 0; k < kAtOnce; k++)
+                names.push_back(std::to_string(i) + "-" + std::to_string(k) +
+                                std::string(900, 'n'));
+            RunAll(session_.get(), SL_OPERATION_CREATE, names);
+        }
+    }
+    uint64_t Segments()
+    {
+        return StatusOf(engine_).shard[0].segments;
     }
 
     SimDisk disk_{ 1 };
@@ -838,18 +858,33 @@ TEST_F(DurableFlush, DataThatHasWaitedForASecondMayHaveTheRestOfTheBudget)
 
 TEST_F(DurableFlush, LittleDataIsEnoughWhenMemoryIsScarce)
 {
-    constexpr uint64_t kScarce = kBudget / 8 * 7;
-    constexpr int kStreamsAtOnce = 100;
-    ASSERT_EQ(session_->Create("a").err, SL_OK);
-    for (int i = 0; StatusOf(engine_).memory_used_bytes <= kScarce; i++) {
-        std::vector<std::string> names;
-        for (int k = 0; k < kStreamsAtOnce; k++)
-            names.push_back(std::to_string(i) + "-" + std::to_string(k) + std::string(900, 'n'));
-        RunAll(session_.get(), SL_OPERATION_CREATE, names);
+    FillWithStreams();
+    EXPECT_EQ(Segments(), 0u) << "streams alone ask for none";
+    for (uint64_t bytes = 0; bytes < kHotMax; bytes += kLittle)
+        ASSERT_EQ(Append(kLittle), SL_OK) << bytes;
+}
+
+/* Compactions are behind, and each segment holds a descriptor. */
+TEST_F(DurableFlush, LittleDataIsNotEnoughWhileThereAreManySegments)
+{
+    constexpr uint64_t kSegmentsMax = 48;
+    FillWithStreams();
+    disk_.HoldReadsOf("compact");
+    std::future<enum sl_err> waiting;
+    for (uint64_t bytes = 0; bytes < 2 * kSegmentsMax * kHotMax / 16; bytes += kLittle) {
+        waiting = std::async(std::launch::async, [this] { return Append(kLittle); });
+        if (waiting.wait_for(std::chrono::milliseconds(kLong_ms)) != std::future_status::ready)
+            break;
+        ASSERT_EQ(waiting.get(), SL_OK) << bytes;
     }
-    EXPECT_EQ(StatusOf(engine_).shard[0].segments, 0u) << "streams alone ask for none";
-    for (uint64_t bytes = 0; bytes < kHotMax; bytes += kData / 16)
-        ASSERT_EQ(Append(kData / 16), SL_OK) << bytes;
+    EXPECT_EQ(Segments(), kSegmentsMax);
+    ASSERT_TRUE(waiting.valid()) << "no append waited";
+    EXPECT_EQ(waiting.get(), SL_OK) << "it may have what is left of the budget";
+    EXPECT_EQ(Segments(), kSegmentsMax);
+    disk_.HoldReadsOf("");
+    EXPECT_TRUE(Eventually([&] { return Segments() < kSegmentsMax / 2; }));
+    for (uint64_t bytes = 0; bytes < kHotMax; bytes += kLittle)
+        ASSERT_EQ(Append(kLittle), SL_OK) << bytes;
 }
 
 /* What is left is less than a sixteenth of what a flush wants, and less than a slab. */

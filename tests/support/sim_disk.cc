@@ -1,6 +1,7 @@
 #include "support/sim_disk.h"
 
 #include "base/assert.h"
+#include "base/thread.h"
 
 #include <errno.h>
 
@@ -497,6 +498,8 @@ int SimDisk::Open(const struct sl_vfs *vfs, const std::string &path, unsigned fl
 
 int SimDisk::Read(const Handle &handle, uint8_t *to, size_t size, uint64_t at, size_t *got)
 {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return reader_held_ != sl_thread_name() || handle.life != life_; });
     int error = EnterHandle(DiskCall::kRead, &handle);
     if (error != 0 && error != kShortRead)
         return error;
@@ -626,7 +629,6 @@ struct SimDisk::Calls {
         Handle *handle = HandleOf(file);
         *got = 0;
         CheckAligned(handle, to, size, at);
-        Lock lock(handle->disk->mutex_);
         return handle->disk->Read(*handle, static_cast<uint8_t *>(to), size, at, got);
     }
 
@@ -974,6 +976,13 @@ void SimDisk::HoldSyncs(bool hold)
 {
     std::lock_guard<std::mutex> lock(mutex_);
     hold_syncs_ = hold;
+    changed_.notify_all();
+}
+
+void SimDisk::HoldReadsOf(const std::string &thread)
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    reader_held_ = thread;
     changed_.notify_all();
 }
 

@@ -127,6 +127,8 @@ class SimDisk
     void Hold(bool hold);
     /* The same of syncs alone: the log is written on, segments and new files are not done. */
     void HoldSyncs(bool hold);
+    /* Reads of the thread of this name do not return until another call, a power cut or a crash. */
+    void HoldReadsOf(const std::string &thread);
     /* Returns when so many calls are held or delayed; false: not within ten seconds. */
     bool WaitForHeld(size_t count);
 
@@ -229,6 +231,7 @@ class SimDisk
     bool volatile_ = false;
     bool hold_ = false;
     bool hold_syncs_ = false;
+    std::string reader_held_; /* name of a thread; empty: none */
     unsigned delay_ms_ = 0;
 };
 
