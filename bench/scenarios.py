@@ -352,15 +352,15 @@ def fan_out(p):
         rivals=True, rival_metric="2.delivery_p99_us")
     wide = p.streams(1000)
     yield Scenario(
-        "fan-out-wide", "1,000 streams with 10 SSE subscribers each, 5,000 appends/s",
-        (Variant("sluice", "memory", f"append {TEXT} streams={wide} rate=5000 connections=16 "
-                 f"sse {TEXT} streams={wide} connections={wide * 10}",
-                 setup=(create(wide, type_="text/plain"),)),),
+        "fan-out-wide", "1,000 streams with 10 readers each, by SSE or long-poll, 5,000 appends/s",
+        tuple(Variant("sluice", "memory", f"append {TEXT} streams={wide} rate=5000 connections=16 "
+                      f"{role} {TEXT} streams={wide} connections={wide * 10}", role,
+                      setup=(create(wide, type_="text/plain"),)) for role in ("sse", "long-poll")),
         metric="2.delivery_rate", latency="2.delivery_")
     yield Scenario(
         "fan-out-long-poll", "1 stream by long-polls; the next append when all have the one before",
         tuple(Variant("sluice", "memory", live("long-poll", n, lockstep=1), case, n, setup=made)
-              for case, n in cases[:2]),
+              for case, n in cases),
         metric="2.delivery_rate", latency="2.delivery_", rivals=True, axis="subscribers")
 
 
@@ -456,6 +456,16 @@ def recovery(p):
                              f"connections={p.connections(512)}"))
               for case, n in cases),
         metric="ready_s", keep=True, axis="streams", rounds_max=3)
+    # Less than what is flushed: all of it is read again.
+    sizes = tuple(mib for mib in (16, 64, 192) if mib * KIB <= max(p.streams_max, 16 * KIB))
+    yield Scenario(
+        "recovery-log", "time to ready, by the log's bytes: appends of 1 KiB to 100 streams",
+        tuple(Variant("sluice", "durable", case=f"{mib}MiB", x=mib, measure=recover,
+                      setup=(create(p.streams(100)),
+                             f"append streams={p.streams(100)} size={KIB} count={mib * KIB} "
+                             f"connections={p.connections(256)}"))
+              for mib in sizes),
+        metric="ready_s", keep=True, axis="MiB of log", rounds_max=3)
 
 
 def overload_measure(at_capacity, beyond, variant, load, running, profile):
