@@ -81,12 +81,15 @@ def bar_result(bar, samples):
 
 
 def _share(scenario, variant, samples):
-    """Of the ceiling with the same case, round by round."""
-    label = "/".join(filter(None, (scenario.ceiling, variant.case)))
-    ours, theirs = samples[variant.label], samples.get(label, [])
-    values = [a[scenario.metric] / b[scenario.metric] for a, b in zip(ours, theirs)
-              if scenario.metric in a and b.get(scenario.metric)]
-    return spread(values) if values and label != variant.label else None
+    """Of the ceiling with the same case, or of the one for all cases, round by round."""
+    labels = "/".join(filter(None, (scenario.ceiling, variant.case))), scenario.ceiling
+    if variant.label in labels or variant.beside:
+        return None
+    metric = scenario.ceiling_metric or scenario.metric
+    theirs = samples.get(labels[0]) or samples.get(labels[1], [])
+    values = [a[scenario.metric] / b[metric] for a, b in zip(samples[variant.label], theirs)
+              if scenario.metric in a and b.get(metric)]
+    return spread(values) if values else None
 
 
 def scenario_result(scenario, samples, raw, wrong):
@@ -107,8 +110,8 @@ def scenario_result(scenario, samples, raw, wrong):
             "ceiling_share": _share(scenario, variant, samples),
             "rounds": rounds, "raw": raw[variant.label], "error": wrong.get(variant.label)})
     return {"name": scenario.name, "what": scenario.what, "metric": scenario.metric,
-            "latency": scenario.latency, "axis": scenario.axis, "variants": variants,
-            "errors": wrong,
+            "ceiling_metric": scenario.ceiling_metric, "latency": scenario.latency,
+            "axis": scenario.axis, "variants": variants, "errors": wrong,
             "bars": [bar_result(bar, samples) for bar in scenario.bars]}
 
 
@@ -125,8 +128,9 @@ def _cell(variant, name):
 def _row(scenario, variant):
     if variant["error"]:
         return f"| {variant['label']} | error: {variant['error'].splitlines()[0][:80]} |||||||"
-    metric = scenario["metric"]
-    main = variant["metrics"].get(metric)
+    found = variant["metrics"]
+    metric = scenario["metric"] if scenario["metric"] in found else scenario["ceiling_metric"]
+    main = found.get(metric)
     if main is None:
         return f"| {variant['label']} | |||||||"
     value = f"{quantity(metric, main['median'])} ({quantity(metric, main['least'])} to " \
@@ -183,7 +187,8 @@ def _series(scenario):
     """subject and mode -> [(x, median, least, most)]"""
     series = {}
     for variant in scenario["variants"]:
-        if found := variant["metrics"].get(scenario["metric"]):
+        found = variant["metrics"].get(scenario["metric"])
+        if found and variant["x"]:
             series.setdefault(f"{variant['subject']} {variant['mode']}", []).append(
                 (variant["x"], found["median"], found["least"], found["most"]))
     return {name: sorted(points) for name, points in series.items()}

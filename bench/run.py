@@ -80,7 +80,8 @@ class Bench:
         if variant.label in state.wrong:
             return
         try:
-            if scenario.keep and variant.label not in state.kept:
+            lives_on = scenario.keep and variant.mode != "program"
+            if lives_on and variant.label not in state.kept:
                 state.kept[variant.label] = self.start(variant)
             found, results = self.sample(variant, state.kept)
         except (scenarios.Errors, LoadFailed, RuntimeError) as error:

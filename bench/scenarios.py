@@ -39,7 +39,7 @@ class Profile:
 
 
 PROFILES = {p.name: p for p in (
-    Profile("full", rounds=5, warmup_ms=500, measure_ms=1800),
+    Profile("full", rounds=5, warmup_ms=500, measure_ms=1700),
     Profile("rivals", rounds=5, warmup_ms=500, measure_ms=2000, streams_max=10_000),
     Profile("quick", rounds=3, warmup_ms=200, measure_ms=500, streams_max=100_000, idle_s=2),
     Profile("smoke", rounds=1, warmup_ms=20, measure_ms=400, streams_max=100, connections_max=20,
@@ -90,6 +90,7 @@ class Scenario:
     metric: str = "rate"        # the one that is compared with the ceiling and plotted
     latency: str = ""           # prefix of the latencies that are shown: those of the first role
     ceiling: str = ""           # subject-mode of the ceiling
+    ceiling_metric: str = ""    # of the ceiling; empty: the same
     quick: bool = False         # belongs to the short run
     keep: bool = False          # servers live through all rounds: their setup is expensive
     rounds_max: int = 100       # so many say it all
@@ -181,8 +182,9 @@ def appends(p):
         "append-sustained", "append of 64 KiB, 64 connections, for so long that segments are "
         "written, and compacted, meanwhile",
         (Variant("sluice", "durable",
-                 f"measure-ms={5 * p.measure_ms} {load(64, size=64 * KIB)}", setup=(create(one),)),),
-        rounds_max=3)
+                 f"measure-ms={5 * p.measure_ms} {load(64, size=64 * KIB)}", setup=(create(one),)),
+         Variant("h2o", "bare", load(64, size=64 * KIB))),
+        ceiling="h2o-bare", rounds_max=3)
     yield Scenario(
         "append-json", "append of 64 JSON messages, 16 KiB in all, 64 connections",
         ours_and_h2o(load(64, size=16 * KIB, more="json=64"),
@@ -224,16 +226,17 @@ def streams_scenario(p):
     cases = (("1", 1), ("100", 100), ("10k", 10_000), ("100k", 100_000), ("1M", 1_000_000))
     cases = tuple((case, n) for case, n in cases if n <= max(p.streams_max, 100))
     most = cases[-1][0]
-    variants = tuple(
-        Variant("sluice", mode, f"append connections=256 streams={n} size=256", case, n,
-                setup=(create(n),))
-        for case, n in cases for mode in ("memory", "durable"))
+    variants = (
+        *(Variant("sluice", mode, f"append connections=256 streams={n} size=256", case, n,
+                  setup=(create(n),))
+          for case, n in cases for mode in ("memory", "durable")),
+        Variant("h2o", "bare", "append connections=256 streams=100 size=256"))
     bars = tuple(
         Bar(f"rate at {most} streams over that at 100, {mode}", "rate", f"sluice-{mode}/{most}",
             f"sluice-{mode}/100", at_least=0.8)
         for mode in ("memory", "durable"))
     return Scenario("append-streams", "append of 256 B by number of streams, 256 connections",
-                    variants, bars, keep=True, rivals=True, axis="streams")
+                    variants, bars, ceiling="h2o-bare", keep=True, rivals=True, axis="streams")
 
 
 # ---- creating and deleting -------------------------------------------------------------------
@@ -262,10 +265,12 @@ def storms(p):
         result = check(load.run_to_end(running, variant.load))
         return metrics(result), [result]
 
+    away = f"delete streams={few} connections=64"
     yield Scenario(
         "delete", "delete streams, 64 connections",
-        tuple(dataclasses.replace(v, measure=remove) for v in variants(
-            f"delete streams={few} connections=64", (create(few),))))
+        tuple(dataclasses.replace(v, measure=remove) for v in (
+            *variants(away, (create(few),)), Variant("h2o", "bare", away))),
+        ceiling="h2o-bare")
 
 
 # ---- catch-up --------------------------------------------------------------------------------
@@ -290,7 +295,10 @@ def reads(p):
     yield Scenario(
         "read-304", "read that is not modified (ETag), 64 connections",
         (Variant("sluice", "memory", f"read streams={small} connections=64 etag=1",
-                 setup=fill(small, KIB)),))
+                 setup=fill(small, KIB)),
+         Variant("h2o", "bare", f"read streams={small} connections=64 etag=1")),
+        ceiling="h2o-bare")
+    loopback = Variant("loopback", "program", options=("--seconds", "1"))
     size = p.size(MIB)
     yield Scenario(
         "read-1MiB", "catch-up read of 1 MiB from memory, 16 connections",
@@ -300,20 +308,21 @@ def reads(p):
                  options=("--seconds", "1", "--warmup-ms", p.long_warmup_ms))),
         (Bar("share of loopback", "bytes_per_s", "sluice-memory", "loopback-program",
              at_least=0.7),),
-        metric="bytes_per_s", quick=True, rivals=True)
+        metric="bytes_per_s", ceiling="loopback-program", quick=True, rivals=True)
     size = p.size(100 * MIB)
     yield Scenario(
         "read-100MiB", "catch-up read of 100 MiB from memory, by readers",
-        tuple(Variant("sluice", "memory", f"read streams=1 connections={p.connections(n)}", f"{n}",
-                      n, setup=fill(1, size, MIB)) for n in (1, 8, 64, 512)),
-        metric="bytes_per_s", keep=True, axis="readers")
+        (*(Variant("sluice", "memory", f"read streams=1 connections={p.connections(n)}", f"{n}",
+                   n, setup=fill(1, size, MIB)) for n in (1, 8, 64, 512)), loopback),
+        metric="bytes_per_s", ceiling="loopback-program", keep=True, axis="readers")
     yield Scenario(
         "read-cold", "catch-up read of 1 MiB from segments, 16 connections",
         (Variant("sluice", "durable", "read streams=256 connections=16",
                  setup=fill(256, p.size(MIB)),
                  options=("--memory-budget-bytes", 64 * MIB, "--wal-file-bytes", 8 * MIB,
-                          "--wal-budget-bytes", 16 * MIB, "--max-body-bytes", 2 * MIB)),),
-        metric="bytes_per_s")
+                          "--wal-budget-bytes", 16 * MIB, "--max-body-bytes", 2 * MIB)),
+         loopback),
+        metric="bytes_per_s", ceiling="loopback-program")
 
 
 # ---- live reads ------------------------------------------------------------------------------
@@ -359,9 +368,11 @@ def fan_out(p):
         metric="2.delivery_rate", latency="2.delivery_")
     yield Scenario(
         "fan-out-long-poll", "1 stream by long-polls; the next append when all have the one before",
-        tuple(Variant("sluice", "memory", live("long-poll", n, lockstep=1), case, n, setup=made)
-              for case, n in cases),
-        metric="2.delivery_rate", latency="2.delivery_", rivals=True, axis="subscribers")
+        tuple(v for case, n in cases for v in (
+            Variant("sluice", "memory", live("long-poll", n, lockstep=1), case, n, setup=made),
+            Variant("h2o", "bare", f"read connections={p.connections(n)}", case, n))),
+        metric="2.delivery_rate", latency="2.delivery_", ceiling="h2o-bare",
+        ceiling_metric="rate", rivals=True, axis="subscribers")
 
 
 # ---- interference, idle cost, recovery, overload ---------------------------------------------
