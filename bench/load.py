@@ -69,16 +69,17 @@ class Load:
 
 
 def errors(result, tolerates=()):
-    """What went wrong, as text; empty: nothing. `tolerates` are statuses and counts.
+    """What went wrong, as text; empty: nothing. `tolerates` are statuses and counts of the first
+    role.
 
     What was not answered in time is no error but slow: it counts among the latencies.
     """
     found = []
-    for role in result["roles"]:
+    for n, role in enumerate(result["roles"]):
         bad = {status: n for status, n in role["status"].items()
                if not status.startswith("2") and status != "304"}
         bad |= {name: role[name] for name in ("refused", "lost", "bad") if role[name]}
-        bad = {name: count for name, count in bad.items() if name not in tolerates}
+        bad = {name: count for name, count in bad.items() if n > 0 or name not in tolerates}
         if bad:
             found.append(f"{role['role']}: {bad}")
     return "; ".join(found)
@@ -100,7 +101,8 @@ def _role_metrics(role, before, seconds):
         found |= _latencies(role["latency_us"], "")
         found |= _latencies(role["service_us"], "service_")
         return found
-    found["delivery_rate"] = role["delivery_rate"]
+    if role["deliveries"]:
+        found["delivery_rate"] = role["delivery_rate"]
     arrived = 1
     if before:
         wanted = before["latency_us"]["count"] * role["connections"] / role["streams"]

@@ -67,13 +67,14 @@ def _compared(bar, samples, n):
 
 
 def bar_result(bar, samples):
-    """The bar with what was reached: the median over the rounds of the ratio within a round."""
+    """The bar with what was reached: the median over the rounds of the ratio within a round. With a
+    round that has no figure there is none: what is missing may be the worst."""
     labels = [label for label in (bar.of, bar.over, bar.plus[0] if bar.plus else "") if label]
     rounds = min((len(samples.get(label, [])) for label in labels), default=0)
-    values = [v for n in range(rounds) if (v := _compared(bar, samples, n)) is not None]
+    values = [_compared(bar, samples, n) for n in range(rounds)]
     found = {"what": bar.what, "metric": bar.metric, "of": bar.of, "over": bar.over,
              "at_least": bar.at_least, "at_most": bar.at_most, "rounds": values}
-    if values:
+    if values and None not in values:
         found |= spread(values)
         found["reached"] = ((bar.at_least is None or found["median"] >= bar.at_least) and
                             (bar.at_most is None or found["median"] <= bar.at_most))
@@ -143,11 +144,14 @@ def _row(scenario, variant):
 
 def _bar_row(name, bar):
     wanted = f"at least {bar['at_least']:g}" if bar["at_least"] is not None else \
-        f"at most {bar['at_most']:g}"
+        f"at most {bar['at_most']:g}" if bar["at_most"] is not None else ""
     if "median" not in bar:
-        return f"| {name}: {bar['what']} | not measured | {wanted} | |"
+        missing = bar["rounds"].count(None)
+        got = "not measured" + (f" in {missing} of {len(bar['rounds'])} rounds" if missing else "")
+        return f"| {name}: {bar['what']} | {got} | {wanted} | {'NO' if wanted else ''} |"
     got = f"{bar['median']:.3g} ({bar['least']:.3g} to {bar['most']:.3g})"
-    return f"| {name}: {bar['what']} | {got} | {wanted} | {'yes' if bar['reached'] else 'NO'} |"
+    reached = ("yes" if bar["reached"] else "NO") if wanted else ""
+    return f"| {name}: {bar['what']} | {got} | {wanted} | {reached} |"
 
 
 def _others(result):
@@ -165,7 +169,7 @@ def markdown(result):
     found = result["machine"]
     lines = [f"{result['started']}, commit {result['commit']}, {found['cores']} x {found['cpu']}, "
              f"{found['memory_bytes'] >> 30} GiB, Linux {found['kernel']}, {found['file_system']}; "
-             f"{result['profile']['rounds']} rounds of {result['profile']['measure_ms']} ms, "
+             f"rounds of {result['profile']['measure_ms']} ms, "
              f"pin {result['pin']}.{_others(result)}", ""]
     if not result["realtime"]:
         lines[0] += " Real-time priority is not allowed here: nothing was measured with it."
@@ -174,7 +178,8 @@ def markdown(result):
         lines += ["| bar | median (range) | wanted | reached |", "|---|---|---|---|", *bars, ""]
     lines += [f"{name} could not be had: {why}" for name, why in result["missing"].items()]
     for scenario in result["scenarios"]:
-        lines += [f"**{scenario['name']}**: {scenario['what']}", "",
+        rounds = max((len(variant["rounds"]) for variant in scenario["variants"]), default=0)
+        lines += [f"**{scenario['name']}**: {scenario['what']}; rounds: {rounds}", "",
                   f"| variant | {scenario['metric']}: median (range) | of ceiling | p50 | p99 | "
                   "p99.9 | CPU each | RSS |", "|---|---|---|---|---|---|---|---|",
                   *(_row(scenario, variant) for variant in scenario["variants"]), ""]

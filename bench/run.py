@@ -84,6 +84,8 @@ class Bench:
             if lives_on and variant.label not in state.kept:
                 state.kept[variant.label] = self.start(variant)
             found, results = self.sample(variant, state.kept)
+            if not {scenario.metric, scenario.ceiling_metric} & found.keys():
+                raise scenarios.Errors(f"no {scenario.metric}")
         except (scenarios.Errors, LoadFailed, RuntimeError) as error:
             state.wrong[variant.label] = str(error)
             say(f"{scenario.name} {variant.label}: ERROR {error}")

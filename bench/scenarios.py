@@ -39,7 +39,7 @@ class Profile:
 
 
 PROFILES = {p.name: p for p in (
-    Profile("full", rounds=5, warmup_ms=500, measure_ms=1700),
+    Profile("full", rounds=5, warmup_ms=500, measure_ms=1600),
     Profile("rivals", rounds=5, warmup_ms=500, measure_ms=2000, streams_max=10_000),
     Profile("quick", rounds=3, warmup_ms=200, measure_ms=500, streams_max=100_000, idle_s=2),
     Profile("smoke", rounds=1, warmup_ms=20, measure_ms=400, streams_max=100, connections_max=20,
@@ -77,7 +77,7 @@ class Bar:
     over: str = ""              # label of the one it is compared with; empty: the figure itself
     over_metric: str = ""       # of that; empty: the same
     plus: tuple = ()            # (label, metric) that is added to what it is compared with
-    at_least: float = None
+    at_least: float = None      # neither: for information
     at_most: float = None
 
 
@@ -117,6 +117,15 @@ def measure(variant, load, running, profile):
     if not any(role["status"] for role in result["roles"]):
         raise Errors("no answers")
     return metrics(result), [result]
+
+
+def measure_not_modified(variant, load, running, profile):
+    """The same of reads of which each connection's first one only may get bytes."""
+    found, results = measure(variant, load, running, profile)
+    role = results[0]["roles"][0]
+    if any(status != "304" and n > role["connections"] for status, n in role["status"].items()):
+        raise Errors(f"not 304: {role['status']}")
+    return found, results
 
 
 def create(streams, set_="s", type_="application/octet-stream"):
@@ -294,11 +303,12 @@ def reads(p):
         ceiling="h2o-bare", quick=True, rivals=True)
     yield Scenario(
         "read-304", "read that is not modified (ETag), 64 connections",
-        (Variant("sluice", "memory", f"read streams={small} connections=64 etag=1",
-                 setup=fill(small, KIB)),
-         Variant("h2o", "bare", f"read streams={small} connections=64 etag=1")),
+        tuple(Variant(subject, mode, f"read streams={small} connections=64 etag=1", setup=setup,
+                      measure=measure_not_modified)
+              for subject, mode, setup in (("sluice", "memory", fill(small, KIB)),
+                                           ("h2o", "bare", ()))),
         ceiling="h2o-bare")
-    loopback = Variant("loopback", "program", options=("--seconds", "1"))
+    loopback = Variant("loopback", "program", options=("--seconds", "1", "--warmup-ms", p.warmup_ms))
     size = p.size(MIB)
     yield Scenario(
         "read-1MiB", "catch-up read of 1 MiB from memory, 16 connections",
@@ -316,7 +326,7 @@ def reads(p):
                    n, setup=fill(1, size, MIB)) for n in (1, 8, 64, 512)), loopback),
         metric="bytes_per_s", ceiling="loopback-program", keep=True, axis="readers")
     yield Scenario(
-        "read-cold", "catch-up read of 1 MiB from segments, 16 connections",
+        "read-cold", "catch-up read of 1 MiB from segments in the page cache, 16 connections",
         (Variant("sluice", "durable", "read streams=256 connections=16",
                  setup=fill(256, p.size(MIB)),
                  options=("--memory-budget-bytes", 64 * MIB, "--wal-file-bytes", 8 * MIB,
@@ -390,15 +400,23 @@ def mixed(p):
         for mode in ("memory", "durable")
         for case, load in (("alone", writers), ("readers", f"{writers} {readers}"),
                            ("all", f"{writers} {readers} {live}")))
+    others = tuple(Variant("sluice", "memory", load, case, setup=setup, realtime=True)
+                   for case, load in (("readers-alone", readers), ("live-alone", live)))
     # What one more load costs beside the first even where nothing is behind it.
     bare = tuple(Variant("h2o", "bare", load, case, realtime=True)
                  for case, load in (("alone", writers), ("readers", f"{writers} {readers}")))
     yield Scenario(
         "mixed", "5,000 appends/s alone, with 1,000 catch-up readers (5,000/s), and with live "
-        "readers; real-time priority", variants + bare,
-        tuple(Bar(f"p99 of appends with catch-up readers over alone, {mode}", "p99_us",
-                  f"sluice-{mode}/readers", f"sluice-{mode}/alone", at_most=1.1)
-              for mode in ("memory", "durable")),
+        "readers; real-time priority", variants + others + bare,
+        tuple(bar for mode in ("memory", "durable") for bar in (
+            Bar(f"p99 of appends with catch-up readers over alone, {mode}", "p99_us",
+                f"sluice-{mode}/readers", f"sluice-{mode}/alone", at_most=1.1),
+            Bar(f"reads per second meanwhile, {mode}", "2.rate", f"sluice-{mode}/readers",
+                at_least=4950))) + (
+            Bar("p99 of catch-up readers with appends over alone, memory", "2.p99_us",
+                "sluice-memory/readers", "sluice-memory/readers-alone", "p99_us"),
+            Bar("p99 of deliveries with both over alone, memory", "4.delivery_p99_us",
+                "sluice-memory/all", "sluice-memory/live-alone", "2.delivery_p99_us")),
         metric="p99_us", rounds_times=2)
 
 
@@ -491,8 +509,9 @@ def overload_measure(at_capacity, beyond, variant, load, running, profile):
     later = over["roles"][0]["retry_after"]
     found = metrics(check(over, ("429", "503")))
     found |= {"capacity": before["rate"], "goodput_share": found["rate"] / before["rate"],
-              "refused_share": refused / max(answered, 1),
-              "readers_p99_ratio": found.get("2.p99_us", 0) / before.get("2.p99_us", 1)}
+              "refused_share": refused / max(answered, 1)}
+    if found.get("2.p99_us") and before.get("2.p99_us"):
+        found["readers_p99_ratio"] = found["2.p99_us"] / before["2.p99_us"]
     if refused:
         found["retry_after_share"] = later / refused
     return found, [closed, over]
@@ -502,7 +521,7 @@ def overload(p):
     many, few = p.connections(1024), p.connections(64)
     load = f"append streams={p.streams(100)}"
     setup = (create(p.streams(100)), *fill(10, KIB, set_="r"))
-    held_back = functools.partial(overload_measure, f"connections={many}",
+    held_back = functools.partial(overload_measure, f"connections={many} depth=8",
                                   f"connections={many} depth=8")
     # A commit holds half a file at most, so these wait for more than the second after which a
     # change is refused; the first ones grow old together. Nothing is flushed meanwhile: what that
@@ -529,7 +548,8 @@ def overload(p):
         # A connection of those that are refused has one answer or two.
         bars("slowest connection over fastest", "least_share", variants[:-1], at_least=0.1) +
         bars("p99 of reads over that at capacity", "readers_p99_ratio", variants[2:], at_most=2) +
-        bars("refusals with Retry-After", "retry_after_share", variants[-1:], at_least=1),
+        bars("refusals with Retry-After", "retry_after_share", variants[-1:], at_least=1) +
+        bars("share of answers that are refusals", "refused_share", variants),
         metric="goodput_share", latency="service_", quick=True)
 
 

@@ -107,7 +107,7 @@ class Sluice:
 
 
 class Ceiling:
-    """A server that does one thing only: build/NAME_ceiling."""
+    """A server that does one thing only: build/NAME_ceiling. As many threads as our acceptors."""
 
     path = "/v1/stream/"
 
@@ -116,7 +116,9 @@ class Ceiling:
         self.binary = str(pathlib.Path(build) / f"{name}_ceiling")
 
     def command(self, mode, port, data_dir, options=()):
-        return [self.binary, "--port", str(port), *map(str, options)], {}
+        threads = max(os.cpu_count() // 2, 1)
+        return [self.binary, "--port", str(port), "--threads", str(threads),
+                *map(str, options)], {}
 
 
 class Rival:

@@ -588,8 +588,11 @@ void load_lane_end(struct load_lane *lane, uint64_t now_ns)
         if (connection->answered > result->connection_most)
             result->connection_most = connection->answered;
         for (uint64_t k = 0; k < connection->in_flight && !is_live(lane); k++) {
-            uint64_t at = (connection->flight_head + k) % lane->role->depth;
-            count_unfinished(lane, connection->flights[at].due_ns, now_ns);
+            const struct load_flight *flight =
+                &connection->flights[(connection->flight_head + k) % lane->role->depth];
+            count_unfinished(lane, flight->due_ns, now_ns);
+            if (in_window(lane, flight->due_ns))
+                load_histogram_add(&result->service, now_ns - flight->sent_ns);
         }
     }
     if (lane->role->rate == 0 || lane->interval_ns <= 0)
