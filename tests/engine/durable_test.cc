@@ -870,15 +870,21 @@ TEST_F(DurableFlush, LittleDataIsNotEnoughWhileThereAreManySegments)
     constexpr uint64_t kSegmentsMax = 48;
     FillWithStreams();
     disk_.HoldReadsOf("compact");
+    auto has_many = [&] {
+        EXPECT_EQ(Append(kLittle), SL_OK);
+        return Segments() >= kSegmentsMax;
+    };
+    ASSERT_TRUE(Eventually(has_many, 6 * kPatience_ms)) << "a flush for each of them";
     std::future<enum sl_err> waiting;
-    for (uint64_t bytes = 0; bytes < 2 * kSegmentsMax * kHotMax / 16; bytes += kLittle) {
+    auto one_waits = [&] {
         waiting = std::async(std::launch::async, [this] { return Append(kLittle); });
-        if (waiting.wait_for(std::chrono::milliseconds(kLong_ms)) != std::future_status::ready)
-            break;
+        return waiting.wait_for(std::chrono::milliseconds(kLong_ms)) != std::future_status::ready;
+    };
+    for (uint64_t bytes = 0; !one_waits(); bytes += kLittle) {
         ASSERT_EQ(waiting.get(), SL_OK) << bytes;
+        ASSERT_LT(bytes, kHotMax) << "none waited";
     }
     EXPECT_EQ(Segments(), kSegmentsMax);
-    ASSERT_TRUE(waiting.valid()) << "no append waited";
     EXPECT_EQ(waiting.get(), SL_OK) << "it may have what is left of the budget";
     EXPECT_EQ(Segments(), kSegmentsMax);
     disk_.HoldReadsOf("");
