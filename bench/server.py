@@ -181,7 +181,8 @@ class Running:
         raise RuntimeError(f"{self.subject.name} ended with {code}\n{self.said()}")
 
     def forget_files(self):
-        """The page cache gives back what it has of the data: the next reads are the disk's."""
+        """The page cache gives back what it has of the data: the next reads are the disk's. Files
+        that a compaction removes meanwhile are not read either."""
         for folder, _, names in os.walk(os.path.join(self.folder, "data")):
             for name in names:
                 with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
