@@ -391,6 +391,7 @@ void sl_acceptor_destroy(struct sl_acceptor **acceptor)
     sl_thread_join(&old->thread);
     SL_ASSERT(old->connection_count == 0);
     sl_exchanges_free_spare(old);
+    sl_buffer_deinit(&old->head);
     sl_memory_free(old->connections);
     sl_memory_free(old);
 }

@@ -96,6 +96,8 @@ struct sl_acceptor {
     uint64_t uploads;               /* bytes of uploads when they were last counted */
     uint64_t growth_seen;           /* sl_h2o_growth() then */
     unsigned sending;               /* exchanges whose client has bytes to take */
+    struct sl_buffer head;          /* owned: of the answer that is being made: see reply.c */
+    bool finishing;                 /* h2o is told that an answer is out: see reply.c */
     uint64_t drain_deadline_ms;     /* running clock: then everything is cut */
     uint64_t turn_begun_ns;         /* running clock; h2o reads, then comes work() */
     uint64_t large_ns;              /* of this turn: what requests with large bodies took */

@@ -123,6 +123,7 @@ bool sl_exchange_came_back(struct sl_exchange *exchange)
 {
     SL_ASSERT(exchange->op_under_way);
     exchange->op_under_way = false;
+    exchange->came_back = true;
     if (exchange->req == NULL) {
         free_if_done(exchange);
         return false;

@@ -36,20 +36,22 @@ enum {
 };
 
 struct sl_exchange {
-    h2o_generator_t generator;          /* first: h2o hands a pointer to it back */
-    struct sl_completion completion;    /* of op */
-    struct sl_acceptor *acceptor;       /* borrowed */
-    struct sl_connection *connection;   /* borrowed: as long as req */
-    h2o_req_t *req;                     /* borrowed: until answered or gone; then NULL */
-    struct sl_operation *op;            /* owned, or NULL */
-    bool op_under_way;                  /* submitted and not back */
-    bool started;                       /* the head of the answer was handed to h2o */
-    bool sending;                       /* bytes were handed out, on_proceed comes */
-    bool ended;                         /* nothing more may be sent */
-    bool held;                          /* not freed now, even if all is done */
-    bool head_only;                     /* the method is HEAD: no body leaves */
-    bool json;                          /* catch-up: the page is an array */
-    bool chunked;                       /* the body is: pieces may go to the socket at once */
+    h2o_generator_t generator;        /* first: h2o hands a pointer to it back */
+    struct sl_completion completion;  /* of op */
+    struct sl_acceptor *acceptor;     /* borrowed */
+    struct sl_connection *connection; /* borrowed: as long as req */
+    h2o_req_t *req;                   /* borrowed: until answered or gone; then NULL */
+    struct sl_operation *op;          /* owned, or NULL */
+    bool op_under_way;                /* submitted and not back */
+    bool came_back;                   /* one did: h2o calls nobody who answers now */
+    bool started;                     /* the head of the answer is complete */
+    bool sending;                     /* bytes were handed out, on_proceed comes */
+    bool ended;                       /* nothing more may be sent */
+    bool held;                        /* not freed now, even if all is done */
+    bool head_only;                   /* the method is HEAD: no body leaves */
+    bool json;                        /* catch-up: the page is an array */
+    bool chunked;                     /* the body is: pieces may go to the socket at once */
+    struct sl_bytes head; /* of the answer, until it is handed to h2o; borrowed from req */
     enum sl_metric_operation operation; /* what is counted */
     struct sl_query query;              /* of a GET */
     struct sl_bytes path;      /* of the request, raw; borrowed from req, as the two below */
@@ -60,10 +62,10 @@ struct sl_exchange {
     void (*on_proceed)(struct sl_exchange *exchange); /* may send again */
     void (*on_gone)(struct sl_exchange *exchange);    /* req is NULL now; may be NULL */
     void *driver;                                     /* on_proceed's and on_gone's own */
-    char chunk_head[SL_CHUNK_HEAD_SIZE_MAX]; /* of the chunk of which a rest is being written */
-    struct sl_link link;                     /* of the acceptor's spare ones, or large requests */
-    size_t name_size;                        /* canonical stream name */
-    char name[1];                            /* name_size bytes, allocated behind */
+    char chunk_head[SL_CHUNK_HEAD_SIZE_MAX];          /* of the chunk that is being written */
+    struct sl_link link; /* of the acceptor's spare ones, or large requests */
+    size_t name_size;    /* canonical stream name */
+    char name[1];        /* name_size bytes, allocated behind */
 };
 
 /* The canonical name, valid as long as the exchange. */

@@ -9,17 +9,26 @@
 #include "protocol/problem.h"
 
 enum {
-    HEADERS_EXPECTED = 16, /* so that the list of headers never grows by copying */
-    CHUNK_PARTS_MAX = SL_REPLY_PIECES_AT_ONCE_MAX + 2,
+    SHORT_SIZE_MAX = 2048, /* a whole body of so many bytes is copied behind its head */
+    FRAME_PARTS = 2,       /* around the pieces of a chunk */
+    CHUNK_PARTS_MAX = SL_REPLY_PIECES_AT_ONCE_MAX + FRAME_PARTS,
 };
 
-/* h2o takes names by a pointer that is not const; nobody writes to them. */
-static h2o_iovec_t name_nosniff = { H2O_STRLIT("X-Content-Type-Options") };
-static h2o_iovec_t name_resource_policy = { H2O_STRLIT("Cross-Origin-Resource-Policy") };
-static h2o_iovec_t name_allow_origin = { H2O_STRLIT("Access-Control-Allow-Origin") };
-static h2o_iovec_t name_expose_headers = { H2O_STRLIT("Access-Control-Expose-Headers") };
-static h2o_iovec_t name_cache_control = { H2O_STRLIT("Cache-Control") };
-static h2o_iovec_t name_next_offset = { H2O_STRLIT("Stream-Next-Offset") };
+/* What every answer says. */
+#define HEADERS_OF_ALL                                                                             \
+    "\r\nX-Content-Type-Options: nosniff\r\n"                                                      \
+    "Cross-Origin-Resource-Policy: cross-origin\r\n"                                               \
+    "Access-Control-Allow-Origin: *\r\n"                                                           \
+    "Access-Control-Expose-Headers: *\r\n"
+
+/*
+ * The last of h2o's stages that an answer goes through, as it begins in lib/http1.c. It writes
+ * h2o's own head before the first bytes, unless it believes to have done so.
+ */
+struct last_stage {
+    h2o_ostream_t super;
+    int sent_headers;
+};
 
 static const char *reason_of(int status)
 {
@@ -51,45 +60,57 @@ static const char *reason_of(int status)
     return "Unknown";
 }
 
-static void put_header(h2o_req_t *req, h2o_iovec_t *name, const void *value, size_t size)
-{
-    h2o_headers_t *headers = &req->res.headers;
+/* ---- the head ---- */
 
-    h2o_vector_reserve(&req->pool, headers, headers->size + 1);
-    headers->entries[headers->size++] = (h2o_header_t){
-        .name = name,
-        .value = h2o_iovec_init(value, size),
-    };
+/* It is made in one place, which stays in the cache. */
+static void put(struct sl_exchange *exchange, struct sl_bytes text)
+{
+    sl_buffer_append_bytes(&exchange->acceptor->head, text);
+}
+
+static void put_number(struct sl_exchange *exchange, uint64_t value)
+{
+    char text[SL_NUMBER_SIZE_MAX];
+
+    put(exchange, sl_bytes(text, sl_number_format(value, text)));
+}
+
+/* What is left of the text lives as long as the request. */
+static void keep_head(struct sl_exchange *exchange, size_t sent)
+{
+    struct sl_bytes left = sl_bytes_from(sl_buffer_bytes(&exchange->acceptor->head), sent);
+    h2o_iovec_t copy = h2o_strdup(&exchange->req->pool, (const char *)left.data, left.size);
+
+    exchange->head = sl_bytes(copy.base, copy.len);
 }
 
 void sl_reply_begin(struct sl_exchange *exchange, int status, const char *cache_control)
 {
     h2o_req_t *req = exchange->req;
+    h2o_timestamp_t now;
 
     SL_ASSERT(!exchange->started);
     SL_ASSERT(!exchange->ended);
+    h2o_get_timestamp(req->conn->ctx, &req->pool, &now);
     req->res.status = status;
-    req->res.reason = reason_of(status);
-    h2o_vector_reserve(&req->pool, &req->res.headers, HEADERS_EXPECTED);
-    put_header(req, &name_nosniff, H2O_STRLIT("nosniff"));
-    put_header(req, &name_resource_policy, H2O_STRLIT("cross-origin"));
-    put_header(req, &name_allow_origin, H2O_STRLIT("*"));
-    put_header(req, &name_expose_headers, H2O_STRLIT("*"));
+    sl_buffer_clear(&exchange->acceptor->head);
+    put(exchange, sl_bytes_of("HTTP/1.1 "));
+    put_number(exchange, (uint64_t)status);
+    put(exchange, sl_bytes_of(" "));
+    put(exchange, sl_bytes_of(reason_of(status)));
+    put(exchange, sl_bytes_of("\r\nDate: "));
+    put(exchange, sl_bytes(now.str->rfc1123, H2O_TIMESTR_RFC1123_LEN));
+    put(exchange, sl_bytes_of(HEADERS_OF_ALL));
     if (cache_control != NULL)
-        put_header(req, &name_cache_control, cache_control, strlen(cache_control));
+        sl_reply_header(exchange, "Cache-Control", sl_bytes_of(cache_control));
 }
 
 void sl_reply_header(struct sl_exchange *exchange, const char *name, struct sl_bytes value)
 {
-    h2o_req_t *req = exchange->req;
-    h2o_iovec_t *pool_name =
-        (h2o_iovec_t *)h2o_mem_alloc_pool(&req->pool, sizeof *pool_name + value.size);
-    char *copy = (char *)(pool_name + 1);
-
-    *pool_name = h2o_iovec_init(name, strlen(name));
-    if (value.size != 0)
-        memcpy(copy, value.data, value.size);
-    put_header(req, pool_name, copy, value.size);
+    put(exchange, sl_bytes_of(name));
+    put(exchange, sl_bytes_of(": "));
+    put(exchange, value);
+    put(exchange, sl_bytes_of("\r\n"));
 }
 
 void sl_reply_header_number(struct sl_exchange *exchange, const char *name, uint64_t value)
@@ -101,11 +122,13 @@ void sl_reply_header_number(struct sl_exchange *exchange, const char *name, uint
 
 void sl_reply_next_offset(struct sl_exchange *exchange, uint64_t offset)
 {
-    char *token = (char *)h2o_mem_alloc_pool(&exchange->req->pool, SL_OFFSET_TOKEN_SIZE);
+    char token[SL_OFFSET_TOKEN_SIZE];
 
     sl_offset_format(offset, token);
-    put_header(exchange->req, &name_next_offset, token, SL_OFFSET_TOKEN_SIZE);
+    sl_reply_header(exchange, "Stream-Next-Offset", sl_bytes(token, SL_OFFSET_TOKEN_SIZE));
 }
+
+/* ---- bytes ---- */
 
 /* What was handed out is out. */
 static void on_sent(struct sl_exchange *exchange)
@@ -140,6 +163,7 @@ static void on_rest_written(h2o_socket_t *sock, const char *err)
     }
 }
 
+/* Ends the head. content_length: SIZE_MAX = none. */
 static void start(struct sl_exchange *exchange, size_t content_length)
 {
     h2o_req_t *req = exchange->req;
@@ -147,52 +171,153 @@ static void start(struct sl_exchange *exchange, size_t content_length)
     SL_ASSERT(!exchange->started);
     exchange->started = true;
     exchange->generator.proceed = on_proceed;
-    req->res.content_length = content_length;
     if (exchange->acceptor->draining)
         req->http1_is_persistent = 0;
+    sl_reply_header(exchange, "Connection",
+                    sl_bytes_of(req->http1_is_persistent ? "keep-alive" : "close"));
+    if (exchange->chunked) {
+        sl_reply_header(exchange, "Transfer-Encoding", sl_bytes_of("chunked"));
+        /* Else h2o would make chunks, too. */
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_TRANSFER_ENCODING, NULL,
+                       H2O_STRLIT("chunked"));
+    } else if (content_length != SIZE_MAX) {
+        sl_reply_header_number(exchange, "Content-Length", content_length);
+    }
+    put(exchange, sl_bytes_of("\r\n"));
+    req->res.content_length = content_length;
     sl_metrics_request(exchange->acceptor->metrics, exchange->operation, req->res.status);
+    struct last_stage *last = SL_OBJECT(req->_ostr_top, struct last_stage, super);
+    SL_ASSERT(last->sent_headers == 0);
+    last->sent_headers = 1;
     h2o_start_response(req, &exchange->generator);
 }
 
-static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
-                        h2o_send_state_t state)
+static size_t size_of(const struct sl_bytes *pieces, size_t count)
 {
-    h2o_iovec_t bufs[SL_REPLY_PIECES_MAX];
-    size_t buf_count = 0;
     size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].size;
+    return size;
+}
+
+/* The line that a chunk of that many bytes begins with. */
+static h2o_iovec_t chunk_head(struct sl_exchange *exchange, size_t size)
+{
+    char *end = exchange->chunk_head + SL_CHUNK_HEAD_SIZE_MAX;
+    char *at = end;
+
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = "0123456789abcdef"[size % 16];
+        size /= 16;
+    } while (size > 0);
+    return h2o_iovec_init(at, (size_t)(end - at));
+}
+
+/*
+ * What is written for these pieces, FRAME_PARTS more than there are at most: the pieces, and if the
+ * body is chunked a chunk of them, and what ends it. Returns how many.
+ */
+static size_t frame(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
+                    bool final, h2o_iovec_t *parts)
+{
+    size_t size = size_of(pieces, count), part_count = 0;
+
+    if (exchange->chunked && size > 0)
+        parts[part_count++] = chunk_head(exchange, size);
+    for (size_t i = 0; i < count; i++)
+        if (pieces[i].size > 0)
+            parts[part_count++] = h2o_iovec_init(pieces[i].data, pieces[i].size);
+    if (exchange->chunked && size > 0 && final)
+        parts[part_count++] = h2o_iovec_init(H2O_STRLIT("\r\n0\r\n\r\n"));
+    else if (exchange->chunked && size > 0)
+        parts[part_count++] = h2o_iovec_init(H2O_STRLIT("\r\n"));
+    else if (exchange->chunked && final)
+        parts[part_count++] = h2o_iovec_init(H2O_STRLIT("0\r\n\r\n"));
+    return part_count;
+}
+
+static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
+                        bool final)
+{
+    h2o_iovec_t parts[1 + SL_REPLY_PIECES_MAX + FRAME_PARTS];
+    size_t part_count = 0;
 
     SL_ASSERT(count <= SL_REPLY_PIECES_MAX);
     SL_ASSERT(exchange->started);
     SL_ASSERT(!exchange->ended);
-    for (size_t i = 0; i < count; i++) {
-        if (pieces[i].size == 0)
-            continue;
-        bufs[buf_count++] = h2o_iovec_init(pieces[i].data, pieces[i].size);
-        size += pieces[i].size;
-    }
-    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
+    if (exchange->head.size > 0)
+        parts[part_count++] = h2o_iovec_init(exchange->head.data, exchange->head.size);
+    exchange->head.size = 0;
+    part_count += frame(exchange, pieces, count, final, parts + part_count);
     sl_exchange_set_sending(exchange, true);
-    if (state == H2O_SEND_STATE_FINAL) {
+    if (final) {
         exchange->ended = true;
         sl_connection_unwatch(exchange->connection);
     }
-    h2o_send(exchange->req, bufs, buf_count, state);
+    h2o_send(exchange->req, parts, part_count,
+             final ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void count_out(struct sl_exchange *exchange, size_t size)
+{
+    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
+}
+
+/* Hands the text to the client's kernel; returns how much that took. */
+static size_t write_text(struct sl_exchange *exchange)
+{
+    struct sl_bytes text = sl_buffer_bytes(&exchange->acceptor->head);
+    ssize_t sent = send(h2o_socket_get_fd(exchange->connection->sock), text.data, text.size,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    return sent < 0 ? 0 : (size_t)sent; /* full or broken: h2o waits until it is not, or finds it */
+}
+
+/*
+ * Everything is out: h2o is told that there is nothing to write, and goes on with the next request
+ * in this call. What it asks for then is not answered so: one call would be in the other, as many
+ * as there are requests.
+ */
+static void end_at_once(struct sl_exchange *exchange)
+{
+    struct sl_acceptor *acceptor = exchange->acceptor;
+
+    SL_ASSERT(!acceptor->finishing);
+    acceptor->finishing = true;
+    exchange->ended = true;
+    sl_connection_unwatch(exchange->connection);
+    h2o_send(exchange->req, NULL, 0, H2O_SEND_STATE_FINAL);
+    acceptor->finishing = false;
 }
 
 void sl_reply_finish(struct sl_exchange *exchange, const struct sl_bytes *body, size_t count)
 {
+    const struct sl_buffer *text = &exchange->acceptor->head;
     int status = exchange->req->res.status;
-    size_t size = 0;
+    bool has_body = !exchange->head_only && status != 204 && status != 304;
+    size_t size = has_body ? size_of(body, count) : 0;
+    size_t sent = 0;
 
-    if (exchange->head_only || status == 204 || status == 304) {
-        start(exchange, SIZE_MAX);
-        send_pieces(exchange, NULL, 0, H2O_SEND_STATE_FINAL);
+    start(exchange, has_body ? size : SIZE_MAX);
+    count_out(exchange, size);
+    if (size > SHORT_SIZE_MAX) {
+        keep_head(exchange, 0);
+        send_pieces(exchange, body, count, true);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        size += body[i].size;
-    start(exchange, size);
-    send_pieces(exchange, body, count, H2O_SEND_STATE_FINAL);
+    for (size_t i = 0; has_body && i < count; i++)
+        put(exchange, body[i]);
+    if (exchange->came_back && exchange->on_gone == NULL)
+        sent = write_text(exchange);
+    if (sent == text->size) {
+        end_at_once(exchange);
+    } else {
+        keep_head(exchange, sent);
+        send_pieces(exchange, NULL, 0, true);
+    }
 }
 
 void sl_reply_stream(struct sl_exchange *exchange, size_t content_length)
@@ -204,65 +329,44 @@ void sl_reply_stream(struct sl_exchange *exchange, size_t content_length)
     if (content_length == SIZE_MAX && !exchange->chunked)
         exchange->req->http1_is_persistent = 0;
     start(exchange, content_length);
+    keep_head(exchange, 0);
 }
 
 void sl_reply_send(struct sl_exchange *exchange, const struct sl_bytes *pieces, size_t count,
                    bool final)
 {
-    send_pieces(exchange, pieces, count, final ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    count_out(exchange, size_of(pieces, count));
+    send_pieces(exchange, pieces, count, final);
 }
 
-/* The line that a chunk of that many bytes begins with, at the end of `space`. */
-static struct iovec chunk_head(size_t size, char space[SL_CHUNK_HEAD_SIZE_MAX])
+/* The socket took `sent` bytes of these parts. */
+static void write_rest(struct sl_exchange *exchange, h2o_iovec_t *parts, size_t count, size_t sent)
 {
-    char *at = space + SL_CHUNK_HEAD_SIZE_MAX;
-
-    *--at = '\n';
-    *--at = '\r';
-    do {
-        *--at = "0123456789abcdef"[size % 16];
-        size /= 16;
-    } while (size > 0);
-    return (struct iovec){ at, (size_t)(space + SL_CHUNK_HEAD_SIZE_MAX - at) };
-}
-
-/* The socket took `sent` bytes of these parts, of which the first one is the chunk's head. */
-static void write_rest(struct sl_exchange *exchange, struct iovec *parts, size_t count, size_t sent)
-{
-    h2o_iovec_t rest[CHUNK_PARTS_MAX];
     size_t rest_count = 0;
 
-    memcpy(exchange->chunk_head, parts[0].iov_base, parts[0].iov_len);
-    parts[0].iov_base = exchange->chunk_head;
     for (size_t i = 0; i < count; i++) {
-        size_t skipped = sent < parts[i].iov_len ? sent : parts[i].iov_len;
+        size_t skipped = sent < parts[i].len ? sent : parts[i].len;
         sent -= skipped;
-        if (skipped < parts[i].iov_len)
-            rest[rest_count++] =
-                h2o_iovec_init((char *)parts[i].iov_base + skipped, parts[i].iov_len - skipped);
+        if (skipped < parts[i].len)
+            parts[rest_count++] = h2o_iovec_init(parts[i].base + skipped, parts[i].len - skipped);
     }
     sl_exchange_set_sending(exchange, true);
-    h2o_socket_write(exchange->connection->sock, rest, rest_count, on_rest_written);
+    h2o_socket_write(exchange->connection->sock, parts, rest_count, on_rest_written);
 }
 
 bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *pieces,
                            size_t count)
 {
-    char head[SL_CHUNK_HEAD_SIZE_MAX];
-    struct iovec parts[CHUNK_PARTS_MAX];
-    struct msghdr message = { .msg_iov = parts };
+    h2o_iovec_t parts[CHUNK_PARTS_MAX];
     size_t size = 0;
 
     SL_ASSERT(exchange->started && !exchange->sending && !exchange->ended);
     SL_ASSERT(count > 0 && count <= SL_REPLY_PIECES_AT_ONCE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        parts[1 + i] = (struct iovec){ (void *)(uintptr_t)pieces[i].data, pieces[i].size };
-        size += pieces[i].size;
-    }
+    size_t part_count = frame(exchange, pieces, count, false, parts);
+    for (size_t i = 0; i < part_count; i++)
+        size += parts[i].len;
     SL_ASSERT(size > 0); /* it would be the last chunk */
-    parts[0] = chunk_head(size, head);
-    parts[1 + count] = (struct iovec){ (void *)(uintptr_t) "\r\n", 2 };
-    message.msg_iovlen = count + 2;
+    struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = part_count };
     ssize_t sent = -1;
     if (exchange->chunked)
         sent = sendmsg(h2o_socket_get_fd(exchange->connection->sock), &message,
@@ -272,10 +376,10 @@ bool sl_reply_send_at_once(struct sl_exchange *exchange, const struct sl_bytes *
         sl_reply_send(exchange, pieces, count, false);
         return false;
     }
-    sl_metrics_add(exchange->acceptor->metrics, SL_METRIC_BYTES_OUT, size);
-    if ((size_t)sent == parts[0].iov_len + size + 2)
+    count_out(exchange, size_of(pieces, count));
+    if ((size_t)sent == size)
         return true;
-    write_rest(exchange, parts, count + 2, (size_t)sent);
+    write_rest(exchange, parts, part_count, (size_t)sent);
     return false;
 }
 

@@ -1,11 +1,12 @@
 /*
  * http/reply.h - every byte that leaves goes through here
  *
- * What     Status line, our headers, bodies, problems. The only file that calls h2o_start_response
- *          and h2o_send, or writes to a socket.
+ * What     Status line, headers, chunks, bodies, problems. The only file that calls
+ *          h2o_start_response and h2o_send, or writes to a socket. h2o writes no head and no chunk
+ *          of its own; a short answer goes to the socket by itself, and h2o gets what is left.
  * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body
  *          for HEAD, 204, 304; CORS and security headers on every answer; counted by operation and
- *          status.
+ *          status. And a head of h2o's costs more: src/README.md says how much.
  * Thread   The acceptor's.
  *
  * Order    sl_reply_begin(status, cache_control); any sl_reply_header...(); then one of
@@ -30,11 +31,11 @@ enum {
 };
 
 /*
- * Sets the status and the headers that every answer has. `cache_control` is static text, or lives
- * in the request's pool; NULL: no such header.
+ * Sets the status and the headers that every answer has. `cache_control` is copied; NULL: no such
+ * header.
  */
 void sl_reply_begin(struct sl_exchange *exchange, int status, const char *cache_control);
-/* `name` is static, in the case that goes out; the value is copied into the request's pool. */
+/* Both are copied, `name` in the case that goes out. */
 void sl_reply_header(struct sl_exchange *exchange, const char *name, struct sl_bytes value);
 void sl_reply_header_number(struct sl_exchange *exchange, const char *name, uint64_t value);
 /* Stream-Next-Offset. */

@@ -4,7 +4,7 @@ import socket
 import struct
 import time
 
-from case import JSON, ROOT, TEXT, WireTest
+from case import BYTES, JSON, ROOT, TEXT, WireTest
 from http1 import Closed, encode_request, wait_until
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -82,6 +82,31 @@ class Connections(HttpTest):
         for _ in range(64):
             self.assertStatus(connection.read_response(), 204)
         self.assertEqual(connection.read_response().body, b"".join(b"%d," % n for n in range(64)))
+
+    def test_requests_answered_at_once_and_later_keep_their_order(self):
+        self.create(TEXT)
+        connection = self.connect()
+        kinds = ((encode_request("GET", "/nowhere"), 404),
+                 (encode_request("PUT", self.path, {"Stream-TTL": "x"}), 400),
+                 (encode_request("GET", self.path + "?offset=x"), 400),
+                 (encode_request("POST", self.path, TEXT, b"a"), 204),
+                 (encode_request("GET", self.path + "?offset=now"), 200))
+        connection.send(b"".join(request for request, _ in kinds) * 400)
+        for n in range(400):
+            for _, status in kinds:
+                self.assertStatus(connection.read_response(), status)
+        self.assertContent(b"a" * 400)
+
+    def test_short_answers_wait_for_a_client_that_reads_late(self):
+        body = bytes(range(256)) * 7
+        self.create(BYTES, body)
+        connection = self.connect(receive_buffer=4096)
+        count = 4000
+        connection.send(encode_request("GET", self.path) * count)
+        time.sleep(0.5)  # until its kernel and the server's take no more
+        self.assertAlive()
+        for _ in range(count):
+            self.assertEqual(connection.read_response().body, body)
 
     def test_client_may_close_its_side_after_the_request(self):
         self.create(TEXT, b"abc")
