@@ -29,6 +29,9 @@ struct last_stage {
     h2o_ostream_t super;
     int sent_headers;
 };
+SL_STATIC_ASSERT(H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13 &&
+                     H2O_LIBRARY_VERSION_PATCH == 5,
+                 "another h2o: does this stage begin so there, too?");
 
 static const char *reason_of(int status)
 {
@@ -252,6 +255,7 @@ static void send_pieces(struct sl_exchange *exchange, const struct sl_bytes *pie
         parts[part_count++] = h2o_iovec_init(exchange->head.data, exchange->head.size);
     exchange->head.size = 0;
     part_count += frame(exchange, pieces, count, final, parts + part_count);
+    SL_ASSERT(final || part_count > 0); /* of nothing h2o would make the end */
     sl_exchange_set_sending(exchange, true);
     if (final) {
         exchange->ended = true;
