@@ -65,7 +65,7 @@ static const char *reason_of(int status)
 
 /* ---- the head ---- */
 
-/* It is made in one place, which stays in the cache. */
+/* It is made in one place: a second answer is begun only when the first one was handed out. */
 static void put(struct sl_exchange *exchange, struct sl_bytes text)
 {
     sl_buffer_append_bytes(&exchange->acceptor->head, text);

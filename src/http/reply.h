@@ -6,7 +6,7 @@
  *          of its own; a short answer goes to the socket by itself, and h2o gets what is left.
  * Why      h2o neither strips bodies for HEAD nor checks lengths; one place gets it right: no body
  *          for HEAD, 204, 304; CORS and security headers on every answer; counted by operation and
- *          status. And a head of h2o's costs more: src/README.md says how much.
+ *          status. And answers cost less so: src/README.md says how much.
  * Thread   The acceptor's.
  *
  * Order    sl_reply_begin(status, cache_control); any sl_reply_header...(); then one of
